@@ -1,0 +1,1 @@
+"""PayLoops backend: an event-sourced payment gateway."""

@@ -1,0 +1,312 @@
+"""The one way a command takes effect: load, decide, fold, append, and again when another was faster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from payloops.commands.idempotency import IdempotencyKey, Response, ResponseKeeper, in_flight_error
+from payloops.errors import EmailExists, InvalidApiKey, NotFound, PayloopsError, VersionConflict
+from payloops.events.base import Event
+from payloops.events.store import Append, Appended, EventStore, Outcome
+
+RELOADS_MAX: Final = 3
+CACHE_MAX: Final = 20_000
+
+S = TypeVar("S")
+C = TypeVar("C")
+
+
+class Inline(Protocol):
+    """Rows of a table that an event writes in its own transaction (projections.base.InlineProjection)."""
+
+    @property
+    def table(self) -> str: ...
+
+    def rows(self, before: Any, event: Any, after: Any, /) -> list[dict[str, Any]]: ...
+
+    def merge(self, into: dict[Any, dict[str, Any]], rows: list[dict[str, Any]]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Generic[S, C]):
+    """All that the handler must know of a kind of aggregate. ``owner`` is the merchant that a state belongs to."""
+
+    name: str
+    initial: S
+    evolve: Callable[[S, Any], S]
+    decide: Callable[[C, S], Sequence[Any]]
+    version: Callable[[S], int]
+    owner: Callable[[S], UUID | None]
+    inline: tuple[Inline, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Who asks. The API key is checked again in the very transaction that appends; streams of others don't exist."""
+
+    merchant_id: UUID
+    api_key_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Executed(Generic[S]):
+    """What a command did. ``events`` is empty when all was so already, or when the response is a replay."""
+
+    state: S
+    events: tuple[Event, ...]
+    position: int | None
+    response: Response | None
+
+
+class CommandHandler:
+    """Executes commands of all aggregates over one store."""
+
+    def __init__(self, store: EventStore, keeper: ResponseKeeper) -> None:
+        self._store = store
+        self._keeper = keeper
+        self._cache: OrderedDict[UUID, Any] = OrderedDict()
+        self._turns: dict[UUID, _Turn] = {}
+        self._running_keys: set[UUID] = set()
+
+    async def load(self, aggregate: Aggregate[S, Any], stream_id: UUID) -> S:
+        """The state of a stream as it is in the log now. Raises Unavailable."""
+        state = aggregate.initial
+        for event in await self._store.load(stream_id):
+            state = aggregate.evolve(state, event)
+        if state is not aggregate.initial:
+            self._remember(stream_id, state)
+        return state
+
+    async def execute(
+        self,
+        aggregate: Aggregate[S, C],
+        stream_id: UUID,
+        command: C,
+        *,
+        guard: Guard | None = None,
+        respond: Callable[[S, tuple[Event, ...]], Response] | None = None,
+        idempotency: IdempotencyKey | None = None,
+        expected_version: int | None = None,
+        claim: str | None = None,
+        extra_rows: Mapping[str, Sequence[dict[str, Any]]] | None = None,
+        new: bool = False,
+    ) -> Executed[S]:
+        """Execute one command.
+
+        ``respond`` makes the response from the state after the events; with an idempotency key it commits with them.
+        ``expected_version`` is If-Match. ``claim`` is a value that only one stream may hold. ``new`` says that the
+        stream can't exist yet, so there is nothing to load.
+
+        Raises what ``decide`` raises, and: InvalidApiKey (revoked or expired since), NotFound (another merchant's),
+        VersionConflict (If-Match, or three lost races), EmailExists (the claim is taken), IdempotencyMismatch,
+        IdempotencyInFlight, Overloaded, Unavailable, OutcomeUnknown.
+        """
+        request = _Request(aggregate, stream_id, command, guard, respond, idempotency, expected_version, claim, extra_rows)
+        if idempotency is None:
+            return await self._execute(request, new=new)
+        if idempotency.id in self._running_keys:
+            raise in_flight_error()
+        self._running_keys.add(idempotency.id)
+        try:
+            return await self._execute(request, new=new)
+        finally:
+            self._running_keys.discard(idempotency.id)
+
+    async def _execute(self, request: _Request[S, C], *, new: bool) -> Executed[S]:
+        if new:
+            executed = await self._attempt(request, request.aggregate.initial, fresh=True)
+            if executed is not None:
+                return executed
+        async with self._turn(request.stream_id):
+            for _ in range(1 + RELOADS_MAX):
+                cached = self._cache.get(request.stream_id)
+                if cached is not None:
+                    executed = await self._attempt(request, cached, fresh=False)
+                    if executed is not None:
+                        return executed
+                state = await self.load(request.aggregate, request.stream_id)
+                executed = await self._attempt(request, state, fresh=True)
+                if executed is not None:
+                    return executed
+        raise VersionConflict("Other requests changed this at the same time; send the request again.")
+
+    async def _attempt(self, request: _Request[S, C], state: S, *, fresh: bool) -> Executed[S] | None:
+        """Decide on this state and append. None when it is not the latest one: load and try again."""
+        try:
+            request.require_reachable(state)
+            events = tuple(request.aggregate.decide(request.command, state))
+        except PayloopsError:
+            if not fresh:
+                self._forget(request.stream_id)
+                return None
+            replayed = await self._before_refusal(request)
+            if replayed is None:
+                raise
+            return Executed(state, (), None, replayed)
+        if not events and not fresh:
+            self._forget(request.stream_id)
+            return None
+        after, rows = _fold(request.aggregate, state, events)
+        response = None if request.respond is None else request.respond(after, events)
+        if not events and request.idempotency is None:
+            await self._before_refusal(request)
+            return Executed(after, events, None, response)
+        appended = await self._store.append(self._append_of(request, events, rows, response))
+        return self._settle(request, appended, Executed(after, events, appended.position, response))
+
+    def _append_of(
+        self,
+        request: _Request[S, C],
+        events: tuple[Event, ...],
+        rows: dict[str, list[dict[str, Any]]],
+        response: Response | None,
+    ) -> Append:
+        if request.extra_rows:
+            rows.update({table: list(more) for table, more in request.extra_rows.items()})
+        key = request.idempotency
+        return Append(
+            events=[self._store.to_stored(event) for event in events],
+            rows=rows,
+            api_key_id=None if request.guard is None else request.guard.api_key_id,
+            claim=None if request.claim is None else (request.claim, request.stream_id),
+            idempotency=None if key is None or response is None else self._keeper.row(key, response),
+        )
+
+    def _settle(self, request: _Request[S, C], appended: Appended, done: Executed[S]) -> Executed[S] | None:
+        match appended.outcome:
+            case Outcome.APPENDED:
+                self._remember(request.stream_id, done.state)
+                return done
+            case Outcome.CONFLICT:
+                self._forget(request.stream_id)
+                return None
+            case Outcome.UNAUTHORIZED:
+                raise _revoked()
+            case Outcome.CLAIMED:
+                raise EmailExists("An account with this e-mail address exists.", param="email")
+            case Outcome.REPLAYED | Outcome.IN_FLIGHT:
+                if request.idempotency is None or appended.response is None:
+                    raise RuntimeError("a replay of a request that brought no idempotency key")
+                in_flight = appended.outcome is Outcome.IN_FLIGHT
+                response = self._keeper.replay(request.idempotency, appended.response, in_flight=in_flight)
+                return Executed(done.state, (), None, response)
+
+    async def _before_refusal(self, request: _Request[Any, Any]) -> Response | None:
+        """A refusal appends nothing, so what an append would have checked is asked here: does the API key still hold,
+        and was this idempotency key answered before (then that answer stands)?"""
+        key, api_key_id = request.idempotency, None if request.guard is None else request.guard.api_key_id
+        if key is None and api_key_id is None:
+            return None
+        holds, stored, in_flight = await self._store.prove_request(api_key_id, None if key is None else key.id)
+        if not holds:
+            raise _revoked()
+        if key is None or stored is None:
+            return None
+        return self._keeper.replay(key, stored, in_flight=in_flight)
+
+    async def prove(self, guard: Guard) -> None:
+        """Raises InvalidApiKey when the guard's API key holds no longer."""
+        if guard.api_key_id is not None:
+            holds, _, _ = await self._store.prove_request(guard.api_key_id, None)
+            if not holds:
+                raise _revoked()
+
+    async def wait_for(
+        self, aggregate: Aggregate[S, Any], stream_id: UUID, reached: Callable[[S], bool], *, timeout_s: float
+    ) -> S:
+        """The stream's state once ``reached`` holds, or as it is when the time is over. Raises Unavailable."""
+        with self._store.watch.stream(stream_id) as grew:
+            deadline = asyncio.get_running_loop().time() + timeout_s
+            state = await self.load(aggregate, stream_id)
+            while not reached(state):
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await grew.wait()
+                except TimeoutError:
+                    return state
+                grew.clear()
+                state = await self.load(aggregate, stream_id)
+            return state
+
+    async def finish(self, key: IdempotencyKey, response: Response) -> None:
+        """The last word of a request that waited for its outcome: replays give it from now on."""
+        body = self._keeper.body(key.id, response)
+        await self._store.finish_idempotency(key.id, status=response.status, body=body)
+
+    def _remember(self, stream_id: UUID, state: Any) -> None:
+        self._cache[stream_id] = state
+        self._cache.move_to_end(stream_id)
+        if len(self._cache) > CACHE_MAX:
+            self._cache.popitem(last=False)
+
+    def _forget(self, stream_id: UUID) -> None:
+        self._cache.pop(stream_id, None)
+
+    @asynccontextmanager
+    async def _turn(self, stream_id: UUID) -> AsyncIterator[None]:
+        """Commands on one stream take turns within this process, so that only other processes can be in the way."""
+        turn = self._turns.setdefault(stream_id, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.users -= 1
+            if turn.users == 0:
+                self._turns.pop(stream_id, None)
+
+
+class _Turn:
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Request(Generic[S, C]):
+    aggregate: Aggregate[S, C]
+    stream_id: UUID
+    command: C
+    guard: Guard | None
+    respond: Callable[[S, tuple[Event, ...]], Response] | None
+    idempotency: IdempotencyKey | None
+    expected_version: int | None
+    claim: str | None
+    extra_rows: Mapping[str, Sequence[dict[str, Any]]] | None
+
+    def require_reachable(self, state: S) -> None:
+        """Raises NotFound for another merchant's stream, VersionConflict for another version than If-Match names."""
+        owner = self.aggregate.owner(state)
+        if self.guard is not None and owner is not None and owner != self.guard.merchant_id:
+            raise NotFound(f"No such {self.aggregate.name}.")
+        if self.expected_version is not None and owner is not None:
+            version = self.aggregate.version(state)
+            if version != self.expected_version:
+                raise VersionConflict(f"The {self.aggregate.name} is at version {version}, not {self.expected_version}.")
+
+
+def _fold(
+    aggregate: Aggregate[S, C], state: S, events: tuple[Event, ...]
+) -> tuple[S, dict[str, list[dict[str, Any]]]]:
+    """The state after the events, and the rows that they write."""
+    tables: dict[str, dict[Any, dict[str, Any]]] = {}
+    for event in events:
+        after = aggregate.evolve(state, event)
+        for inline in aggregate.inline:
+            rows = inline.rows(state, event, after)
+            if rows:
+                inline.merge(tables.setdefault(inline.table, {}), rows)
+        state = after
+    return state, {table: list(rows.values()) for table, rows in tables.items()}
+
+
+def _revoked() -> InvalidApiKey:
+    return InvalidApiKey("This API key is not valid: it is unknown, expired or revoked.")

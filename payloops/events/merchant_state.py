@@ -1,0 +1,150 @@
+"""What a merchant is, folded from its events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import assert_never
+from uuid import UUID
+
+from payloops.events import merchant as e
+from payloops.events.base import Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key that was made, revoked or not."""
+
+    key_id: UUID
+    public_id: str
+    prefix: str
+    name: str
+    secret_hash: Sealed
+    live: bool
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorConfig:
+    """How this merchant's payments reach a processor. A smaller ``priority`` goes first."""
+
+    config_id: UUID
+    processor: str
+    credentials: Sealed
+    enabled: bool
+    priority: int
+    test_mode: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """No account yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An account, with all keys that it ever had and the processors that it has now."""
+
+    merchant_id: UUID
+    version: int
+    name: str
+    email: Sealed
+    email_digest: str
+    password_hash: Sealed
+    created_at: datetime
+    updated_at: datetime
+    webhook_url: str | None = None
+    api_keys: Mapping[UUID, ApiKey] = field(default_factory=dict)
+    processors: Mapping[str, ProcessorConfig] = field(default_factory=dict)
+
+
+MerchantState = Absent | Registered
+
+INITIAL = Absent()
+
+
+class ImpossibleHistory(Exception):
+    """The log holds an event that its state can't take: a fault of ours or of the log, never of a caller."""
+
+
+def evolve(state: MerchantState, event: e.MerchantEvent) -> MerchantState:
+    """The state after ``event``. Raises ImpossibleHistory."""
+    if isinstance(event, e.MerchantRegistered):
+        return Registered(
+            merchant_id=event.originator_id,
+            version=event.originator_version,
+            name=event.name,
+            email=event.email,
+            email_digest=event.email_digest,
+            password_hash=event.password_hash,
+            created_at=event.timestamp,
+            updated_at=event.timestamp,
+        )
+    if isinstance(state, Absent):
+        raise ImpossibleHistory(f"{event.TOPIC} in a stream that begins with no merchant.registered")
+    return _evolve_registered(replace(state, version=event.originator_version), event)
+
+
+def _evolve_registered(state: Registered, event: e.MerchantEvent) -> Registered:
+    match event:
+        case e.ProfileChanged():
+            return replace(state, name=event.name, webhook_url=event.webhook_url, updated_at=event.timestamp)
+        case e.ApiKeyCreated():
+            return replace(state, api_keys={**state.api_keys, event.key_id: _key(event)})
+        case e.ApiKeyRevoked():
+            key = replace(state.api_keys[event.key_id], revoked_at=event.timestamp)
+            return replace(state, api_keys={**state.api_keys, event.key_id: key})
+        case e.ProcessorConfigured():
+            return _with(state, _config(state.processors.get(event.processor), event))
+        case e.ProcessorFlagsChanged():
+            config = replace(
+                state.processors[event.processor],
+                enabled=event.enabled,
+                priority=event.priority,
+                test_mode=event.test_mode,
+                updated_at=event.timestamp,
+            )
+            return _with(state, config)
+        case e.ProcessorRemoved():
+            return replace(state, processors={k: v for k, v in state.processors.items() if k != event.processor})
+        case e.MerchantRegistered():
+            raise ImpossibleHistory("a second merchant.registered")
+        case _:
+            assert_never(event)
+
+
+def _with(state: Registered, config: ProcessorConfig) -> Registered:
+    return replace(state, processors={**state.processors, config.processor: config})
+
+
+def _key(event: e.ApiKeyCreated) -> ApiKey:
+    return ApiKey(
+        key_id=event.key_id,
+        public_id=event.public_id,
+        prefix=event.prefix,
+        name=event.name,
+        secret_hash=event.secret_hash,
+        live=event.live,
+        scopes=event.scopes,
+        created_at=event.timestamp,
+        expires_at=event.expires_at,
+    )
+
+
+def _config(before: ProcessorConfig | None, event: e.ProcessorConfigured) -> ProcessorConfig:
+    return ProcessorConfig(
+        config_id=event.config_id,
+        processor=event.processor,
+        credentials=event.credentials,
+        enabled=event.enabled,
+        priority=event.priority,
+        test_mode=event.test_mode,
+        created_at=event.timestamp if before is None else before.created_at,
+        updated_at=event.timestamp,
+    )

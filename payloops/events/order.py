@@ -1,0 +1,249 @@
+"""Events of an order: its payment attempts, capture, cancellation and refunds. All amounts are in minor units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+from uuid import UUID  # noqa: TC003  as above
+
+from payloops.events.base import Event, Sealed
+
+CaptureMethod = Literal["automatic", "manual"]
+Operation = Literal["payment", "capture", "void"]
+
+
+@dataclass(frozen=True)
+class OrderCreated(Event):
+    """A merchant asked for a payment of ``amount``."""
+
+    TOPIC: ClassVar[str] = "order.created.v1"
+
+    merchant_id: UUID
+    test_mode: bool
+    amount: int
+    currency: str
+    external_id: str
+    customer_id: str | None
+    customer_email: Sealed | None
+    description: str | None
+    metadata: dict[str, Any]
+    return_url: str | None
+    cancel_url: str | None
+    capture_method: CaptureMethod
+
+
+@dataclass(frozen=True)
+class PaymentStarted(Event):
+    """An attempt (counted from 1) was handed to a processor's workflow."""
+
+    TOPIC: ClassVar[str] = "order.payment_started.v1"
+
+    attempt: int
+    processor: str
+    workflow_id: str
+    payment_method_type: str | None
+    payment_method_token: str | None
+
+
+@dataclass(frozen=True)
+class PaymentProcessing(Event):
+    """The processor works on it again after the customer's action."""
+
+    TOPIC: ClassVar[str] = "order.payment_processing.v1"
+
+    attempt: int
+
+
+@dataclass(frozen=True)
+class PaymentActionRequired(Event):
+    """The customer must act: a 3-D Secure page, or the processor's own checkout."""
+
+    TOPIC: ClassVar[str] = "order.payment_action_required.v1"
+
+    attempt: int
+    processor_order_id: str | None
+    processor_transaction_id: str | None
+    redirect_url: str | None
+    client_secret: Sealed | None
+    processor_data: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class PaymentAuthorized(Event):
+    """``amount`` is held and waits for capture."""
+
+    TOPIC: ClassVar[str] = "order.payment_authorized.v1"
+
+    attempt: int
+    processor_order_id: str | None
+    processor_transaction_id: str | None
+    amount: int
+
+
+@dataclass(frozen=True)
+class PaymentCaptured(Event):
+    """``amount`` was taken; what was authorized beyond it is released."""
+
+    TOPIC: ClassVar[str] = "order.payment_captured.v1"
+
+    attempt: int
+    processor_order_id: str | None
+    processor_transaction_id: str | None
+    amount: int
+
+
+@dataclass(frozen=True)
+class SurplusPaymentCaptured(Event):
+    """A second attempt of a captured order took money too: it never counts as the order's, and is given back."""
+
+    TOPIC: ClassVar[str] = "order.surplus_payment_captured.v1"
+
+    attempt: int
+    refund_id: UUID
+    processor: str
+    processor_order_id: str | None
+    processor_transaction_id: str | None
+    amount: int
+
+
+@dataclass(frozen=True)
+class PaymentFailed(Event):
+    """The attempt ended without money; ``code`` and ``decline_code`` are the processor's own."""
+
+    TOPIC: ClassVar[str] = "order.payment_failed.v1"
+
+    attempt: int
+    code: str
+    decline_code: str | None
+    message: str
+    processor_order_id: str | None
+    processor_transaction_id: str | None
+
+
+@dataclass(frozen=True)
+class PaymentOutcomeUnknown(Event):
+    """A call that moves money got no answer: it may have happened, and is asked again until known."""
+
+    TOPIC: ClassVar[str] = "order.payment_outcome_unknown.v1"
+
+    attempt: int
+    operation: Operation
+    reason: str
+
+
+@dataclass(frozen=True)
+class CaptureRequested(Event):
+    """The merchant wants ``amount`` of the authorized money."""
+
+    TOPIC: ClassVar[str] = "order.capture_requested.v1"
+
+    amount: int
+    workflow_id: str
+
+
+@dataclass(frozen=True)
+class CaptureFailed(Event):
+    """The processor refused the capture; the authorization stands."""
+
+    TOPIC: ClassVar[str] = "order.capture_failed.v1"
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class CancelRequested(Event):
+    """The merchant wants an open payment ended: an authorization voided, or a waiting customer's action called off."""
+
+    TOPIC: ClassVar[str] = "order.cancel_requested.v1"
+
+    reason: str | None
+    workflow_id: str
+    """The void's workflow, or the waiting payment's that is told to stop."""
+
+
+@dataclass(frozen=True)
+class CancelFailed(Event):
+    """The processor would not end the payment; it stays as it was."""
+
+    TOPIC: ClassVar[str] = "order.cancel_failed.v1"
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class OrderCancelled(Event):
+    """No money will be taken. ``released`` is what had been authorized and is given free."""
+
+    TOPIC: ClassVar[str] = "order.cancelled.v1"
+
+    reason: str | None
+    released: int
+    processor_transaction_id: str | None
+
+
+@dataclass(frozen=True)
+class RefundRequested(Event):
+    """``amount`` of the captured money is to go back."""
+
+    TOPIC: ClassVar[str] = "order.refund_requested.v1"
+
+    refund_id: UUID
+    amount: int
+    reason: str | None
+    workflow_id: str
+
+
+@dataclass(frozen=True)
+class RefundSucceeded(Event):
+    """The processor sent the money back."""
+
+    TOPIC: ClassVar[str] = "order.refund_succeeded.v1"
+
+    refund_id: UUID
+    processor_refund_id: str | None
+
+
+@dataclass(frozen=True)
+class RefundFailed(Event):
+    """The money stayed, or came back: its amount can be refunded again."""
+
+    TOPIC: ClassVar[str] = "order.refund_failed.v1"
+
+    refund_id: UUID
+    code: str
+    message: str
+    processor_refund_id: str | None
+
+
+@dataclass(frozen=True)
+class RefundOutcomeUnknown(Event):
+    """The refund's call got no answer: it may have happened, and is asked again until known."""
+
+    TOPIC: ClassVar[str] = "order.refund_outcome_unknown.v1"
+
+    refund_id: UUID
+    reason: str
+
+
+OrderEvent = (
+    OrderCreated
+    | PaymentStarted
+    | PaymentProcessing
+    | PaymentActionRequired
+    | PaymentAuthorized
+    | PaymentCaptured
+    | SurplusPaymentCaptured
+    | PaymentFailed
+    | PaymentOutcomeUnknown
+    | CaptureRequested
+    | CaptureFailed
+    | CancelRequested
+    | CancelFailed
+    | OrderCancelled
+    | RefundRequested
+    | RefundSucceeded
+    | RefundFailed
+    | RefundOutcomeUnknown
+)

@@ -1,0 +1,30 @@
+"""What an inline read table is: rows made from an event and the states around it, the same for live use and for replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InlineProjection:
+    """``rows(before, event, after)`` gives whole rows, written over what the table has under the same ``key``;
+    ``kept`` columns stay as first written."""
+
+    table: str
+    key: str
+    columns: tuple[str, ...]
+    rows: Callable[[Any, Any, Any], list[Row]]
+    kept: frozenset[str] = frozenset()
+
+    def merge(self, into: dict[Any, Row], rows: list[Row]) -> None:
+        """What the table's upsert does, in memory."""
+        for row in rows:
+            before = into.get(row[self.key])
+            if before is not None:
+                row = {**row, **{name: before[name] for name in self.kept}}
+            into[row[self.key]] = row

@@ -1,0 +1,75 @@
+"""Values that mean the same everywhere: money, currencies, ids, time. No I/O, no other module of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+import iso4217
+import uuid_utils.compat
+
+AMOUNT_MAX: Final = 2**53 - 1
+"""Largest amount in minor units: the largest integer that every JSON client reads exactly (RFC 8259, section 6)."""
+
+
+def _minor_unit_exponents() -> dict[str, int]:
+    """Alpha-3 code -> decimal places of the minor unit; ISO 4217 list one. Funds and metals (no minor unit) are left out."""
+    exponents: dict[str, int] = {}
+    for currency in iso4217.Currency:
+        exponent = currency.exponent
+        if exponent is not None:
+            exponents[currency.code.upper()] = int(exponent)
+    return exponents
+
+
+CURRENCY_EXPONENTS: Final = _minor_unit_exponents()
+
+
+def currency_code(text: str) -> str | None:
+    """The upper-case ISO 4217 code that ``text`` names in any case, or None when there is no such currency."""
+    code = text.upper()
+    return code if code in CURRENCY_EXPONENTS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in minor units of a currency: 1234 USD is $12.34, 1234 JPY is ¥1234."""
+
+    amount: int
+    currency: str
+
+    def __str__(self) -> str:
+        exponent = CURRENCY_EXPONENTS[self.currency]
+        if exponent == 0:
+            return f"{self.amount} {self.currency}"
+        whole, fraction = divmod(self.amount, 10**exponent)
+        return f"{whole}.{fraction:0{exponent}d} {self.currency}"
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562): unique, and sorted by time so that fresh rows land on the same index pages."""
+    return uuid_utils.compat.uuid7()
+
+
+class Clock(Protocol):
+    """Where time comes from; tests bring their own."""
+
+    def now(self) -> datetime:
+        """The present, aware, in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock, cut to milliseconds: what clients see is then exactly what is stored."""
+
+    def now(self) -> datetime:
+        now = datetime.now(UTC)
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def iso(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds and ``Z``, the wire format of every time."""
+    moment = moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
