@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
-from uuid import UUID  # noqa: TC003  as above
+from uuid import UUID
 
 from payloops.events.base import Event, Sealed
 
@@ -43,6 +43,29 @@ class PaymentStarted(Event):
     workflow_id: str
     payment_method_type: str | None
     payment_method_token: str | None
+
+
+@dataclass(frozen=True)
+class PaymentDiscovered(Event):
+    """A processor told of a payment for this order that was not begun here: it counts as the first attempt."""
+
+    TOPIC: ClassVar[str] = "order.payment_discovered.v1"
+
+    attempt: int
+    processor: str
+    processor_order_id: str | None
+    processor_transaction_id: str | None
+
+
+@dataclass(frozen=True)
+class PaymentIdentified(Event):
+    """The processor's ids of an attempt's payment became known after what they belong to; nothing else changed."""
+
+    TOPIC: ClassVar[str] = "order.payment_identified.v1"
+
+    attempt: int
+    processor_order_id: str | None
+    processor_transaction_id: str | None
 
 
 @dataclass(frozen=True)
@@ -93,8 +116,23 @@ class PaymentCaptured(Event):
 
 
 @dataclass(frozen=True)
+class SurplusPaymentAuthorized(Event):
+    """A second payment of the order holds money too: it never counts as the order's, and is released."""
+
+    TOPIC: ClassVar[str] = "order.surplus_payment_authorized.v1"
+
+    attempt: int
+    processor: str
+    processor_order_id: str | None
+    processor_transaction_id: str | None
+    amount: int
+    workflow_id: str
+    """The void's workflow."""
+
+
+@dataclass(frozen=True)
 class SurplusPaymentCaptured(Event):
-    """A second attempt of a captured order took money too: it never counts as the order's, and is given back."""
+    """A second payment of a captured order took money too: it never counts as the order's, and is given back."""
 
     TOPIC: ClassVar[str] = "order.surplus_payment_captured.v1"
 
@@ -181,6 +219,7 @@ class OrderCancelled(Event):
     reason: str | None
     released: int
     processor_transaction_id: str | None
+    """The payment that the processor ended; None when there was none to end, or when it had failed by itself."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +232,28 @@ class RefundRequested(Event):
     amount: int
     reason: str | None
     workflow_id: str
+
+
+@dataclass(frozen=True)
+class RefundDiscovered(Event):
+    """A processor told of a refund of this order that was not asked for here, such as one made in its dashboard."""
+
+    TOPIC: ClassVar[str] = "order.refund_discovered.v1"
+
+    refund_id: UUID
+    amount: int
+    reason: str | None
+    processor_refund_id: str
+
+
+@dataclass(frozen=True)
+class RefundIdentified(Event):
+    """The processor's id of a refund became known after its result; nothing else changed."""
+
+    TOPIC: ClassVar[str] = "order.refund_identified.v1"
+
+    refund_id: UUID
+    processor_refund_id: str
 
 
 @dataclass(frozen=True)
@@ -230,19 +291,24 @@ class RefundOutcomeUnknown(Event):
 OrderEvent = (
     OrderCreated
     | PaymentStarted
+    | PaymentDiscovered
+    | PaymentIdentified
     | PaymentProcessing
     | PaymentActionRequired
     | PaymentAuthorized
     | PaymentCaptured
-    | SurplusPaymentCaptured
     | PaymentFailed
     | PaymentOutcomeUnknown
+    | SurplusPaymentAuthorized
+    | SurplusPaymentCaptured
     | CaptureRequested
     | CaptureFailed
     | CancelRequested
     | CancelFailed
     | OrderCancelled
     | RefundRequested
+    | RefundDiscovered
+    | RefundIdentified
     | RefundSucceeded
     | RefundFailed
     | RefundOutcomeUnknown

@@ -1,242 +1,84 @@
-"""What an order is, folded from its events: a tagged union, so that a state has exactly the facts that it can have."""
+"""What an order is, folded from its events. A history that no command could have written is refused, not folded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any, assert_never
-from uuid import UUID
 
 from payloops.events import order as e
-from payloops.events.base import Sealed
+from payloops.events.order_states import (
+    INITIAL,
+    Absent,
+    Attempt,
+    Authorized,
+    Cancelled,
+    Captured,
+    Existing,
+    Facts,
+    Failed,
+    Failure,
+    ImpossibleHistory,
+    NextAction,
+    OrderState,
+    Pending,
+    Processing,
+    Refund,
+    RefundStatus,
+    RequiresAction,
+    Surplus,
+    attempt_numbered,
+    attempt_of,
+    attempts_of,
+    status,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try to take the money at one processor."""
-
-    number: int
-    processor: str
-    workflow_id: str
-    payment_method_type: str | None
-    payment_method_token: str | None
-    processor_order_id: str | None = None
-    processor_transaction_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What was asked for at creation, and what is counted over the order's whole life."""
-
-    order_id: UUID
-    version: int
-    merchant_id: UUID
-    test_mode: bool
-    amount: int
-    currency: str
-    external_id: str
-    customer_id: str | None
-    customer_email: Sealed | None
-    description: str | None
-    metadata: Mapping[str, Any]
-    return_url: str | None
-    cancel_url: str | None
-    capture_method: e.CaptureMethod
-    created_at: datetime
-    updated_at: datetime
-    earlier_attempts: tuple[Attempt, ...] = ()
-    """Attempts before the current one; a late success may be of one of them."""
-    captures_requested: int = 0
-    cancels_requested: int = 0
-    surplus: tuple[str | None, ...] = ()
-    """Processor transaction ids of payments taken beyond the order's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why the last attempt failed, in the processor's own codes."""
-
-    code: str
-    decline_code: str | None
-    message: str
-    processor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NextAction:
-    """What the customer has to do."""
-
-    redirect_url: str | None
-    client_secret: Sealed | None
-    processor_data: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Refund:
-    """``status`` is pending, success or failed."""
-
-    refund_id: UUID
-    amount: int
-    reason: str | None
-    status: str
-    workflow_id: str
-    created_at: datetime
-    processor_refund_id: str | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    outcome_unknown: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """Nothing happened yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Created, no attempt yet."""
-
-    facts: Facts
-
-
-@dataclass(frozen=True, slots=True)
-class Processing:
-    """An attempt is with the processor."""
-
-    facts: Facts
-    attempt: Attempt
-    outcome_unknown: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RequiresAction:
-    """The attempt waits for the customer."""
-
-    facts: Facts
-    attempt: Attempt
-    next_action: NextAction
-    cancel: e.CancelRequested | None = None
-    outcome_unknown: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Authorized:
-    """``authorized`` is held; at most one capture or one void of it is under way."""
-
-    facts: Facts
-    attempt: Attempt
-    authorized: int
-    capture: e.CaptureRequested | None = None
-    cancel: e.CancelRequested | None = None
-    outcome_unknown: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Captured:
-    """``captured`` was taken; 0 ≤ refunded (pending included) ≤ captured."""
-
-    facts: Facts
-    attempt: Attempt
-    captured: int
-    refunds: Mapping[UUID, Refund] = field(default_factory=dict)
-
-    @property
-    def refunded(self) -> int:
-        """What went back for sure."""
-        return sum(r.amount for r in self.refunds.values() if r.status == "success")
-
-    @property
-    def refundable(self) -> int:
-        """What is neither refunded nor about to be."""
-        return self.captured - sum(r.amount for r in self.refunds.values() if r.status != "failed")
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The last attempt ended without money."""
-
-    facts: Facts
-    attempt: Attempt
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """Ended without money; ``released`` was held once."""
-
-    facts: Facts
-    attempt: Attempt | None
-    reason: str | None
-    released: int = 0
-
-
-Existing = Pending | Processing | RequiresAction | Authorized | Captured | Failed | Cancelled
-OrderState = Absent | Existing
-
-INITIAL = Absent()
-
-
-class ImpossibleHistory(Exception):
-    """The log holds an event that its state can't take: a fault of ours or of the log, never of a caller."""
-
-
-def status(state: Existing) -> str:
-    """The order's status on the wire."""
-    match state:
-        case Pending():
-            return "pending"
-        case Processing():
-            return "processing"
-        case RequiresAction():
-            return "requires_action"
-        case Authorized():
-            return "authorized"
-        case Captured():
-            refunded = state.refunded
-            if refunded == 0:
-                return "captured"
-            return "refunded" if refunded == state.captured else "partially_refunded"
-        case Failed():
-            return "failed"
-        case Cancelled():
-            return "cancelled"
-        case _:
-            assert_never(state)
+__all__ = [
+    "INITIAL",
+    "Absent",
+    "Attempt",
+    "Authorized",
+    "Cancelled",
+    "Captured",
+    "Existing",
+    "Facts",
+    "Failed",
+    "Failure",
+    "ImpossibleHistory",
+    "NextAction",
+    "OrderState",
+    "Pending",
+    "Processing",
+    "Refund",
+    "RefundStatus",
+    "RequiresAction",
+    "Surplus",
+    "attempt_numbered",
+    "attempt_of",
+    "attempts_of",
+    "evolve",
+    "status",
+]
 
 
 def evolve(state: OrderState, event: e.OrderEvent) -> OrderState:
     """The state after ``event``. Raises ImpossibleHistory."""
-    if isinstance(event, e.OrderCreated):
-        return Pending(_created(event))
     if isinstance(state, Absent):
-        raise ImpossibleHistory(f"{event.TOPIC} in a stream that begins with no order.created")
-    facts = replace(state.facts, version=event.originator_version, updated_at=event.timestamp)
-    return _evolve_existing(state, event, facts)
+        if not isinstance(event, e.OrderCreated) or event.originator_version != 1:
+            raise ImpossibleHistory(f"{event.TOPIC} begins a stream at version {event.originator_version}")
+        return Pending(_created(event))
+    if event.originator_version != state.facts.version + 1:
+        raise ImpossibleHistory(f"version {event.originator_version} follows version {state.facts.version}")
+    return _evolve_existing(state, event)
 
 
-def _evolve_existing(state: Existing, event: e.OrderEvent, facts: Facts) -> Existing:
+def _evolve_existing(state: Existing, event: e.OrderEvent) -> Existing:
     match event:
-        case e.PaymentStarted():
-            before = _attempt_of(state)
-            earlier = facts.earlier_attempts if before is None else (*facts.earlier_attempts, before)
-            return Processing(replace(facts, earlier_attempts=earlier), _attempt(event))
-        case e.PaymentProcessing():
-            return Processing(facts, _current(state))
-        case e.PaymentActionRequired():
-            action = NextAction(event.redirect_url, event.client_secret, event.processor_data)
-            return RequiresAction(facts, _placed(state, event), action)
-        case e.PaymentAuthorized():
-            return Authorized(facts, _placed(state, event), event.amount)
-        case e.PaymentCaptured():
-            return Captured(facts, _placed(state, event), event.amount)
-        case e.PaymentFailed():
-            attempt = _placed(state, event)
-            return Failed(facts, attempt, Failure(event.code, event.decline_code, event.message, attempt.processor))
-        case e.OrderCancelled():
-            return Cancelled(facts, _attempt_of(state), event.reason, event.released)
-        case e.SurplusPaymentCaptured():
-            return replace(state, facts=replace(facts, surplus=(*facts.surplus, event.processor_transaction_id)))
+        case e.PaymentStarted() | e.PaymentDiscovered() | e.PaymentIdentified():
+            return _evolve_attempts(state, event)
+        case e.PaymentProcessing() | e.PaymentActionRequired() | e.PaymentFailed() | e.OrderCancelled():
+            return _evolve_course(state, event)
+        case e.PaymentAuthorized() | e.PaymentCaptured():
+            return _evolve_money(state, event)
         case (
             e.PaymentOutcomeUnknown()
             | e.CaptureRequested()
@@ -244,56 +86,182 @@ def _evolve_existing(state: Existing, event: e.OrderEvent, facts: Facts) -> Exis
             | e.CancelRequested()
             | e.CancelFailed()
         ):
-            return _evolve_open(state, event, facts)
-        case e.RefundRequested() | e.RefundSucceeded() | e.RefundFailed() | e.RefundOutcomeUnknown():
-            return _evolve_refunds(state, event, facts)
+            return _evolve_open(state, event)
+        case e.SurplusPaymentAuthorized() | e.SurplusPaymentCaptured():
+            return _evolve_surplus(state, event)
+        case e.RefundRequested() | e.RefundDiscovered():
+            return _evolve_new_refund(state, event)
+        case e.RefundIdentified() | e.RefundSucceeded() | e.RefundFailed() | e.RefundOutcomeUnknown():
+            return _evolve_refund(state, event)
         case e.OrderCreated():
-            raise ImpossibleHistory("a second order.created")
+            raise _impossible(state, event)
         case _:
             assert_never(event)
+
+
+def _impossible(state: Existing, event: e.OrderEvent) -> ImpossibleHistory:
+    return ImpossibleHistory(f"{event.TOPIC} when {status(state)}")
+
+
+def _after(state: Existing, event: e.OrderEvent, **changes: Any) -> Facts:
+    return replace(state.facts, version=event.originator_version, updated_at=event.timestamp, **changes)
+
+
+def _evolve_attempts(state: Existing, event: e.PaymentStarted | e.PaymentDiscovered | e.PaymentIdentified) -> Existing:
+    match state, event:
+        case Pending() | Failed(), e.PaymentStarted():
+            return Processing(_after(state, event, other_attempts=attempts_of(state)), _started(event))
+        case Pending(), e.PaymentDiscovered():
+            return Processing(_after(state, event), _discovered(event))
+        case Cancelled(attempt=None), e.PaymentDiscovered():
+            return replace(state, facts=_after(state, event), attempt=_discovered(event))
+        case _, e.PaymentIdentified() if not isinstance(state, Pending):
+            return _identified(state, event)
+        case _:
+            raise _impossible(state, event)
+
+
+def _identified(
+    state: Processing | RequiresAction | Authorized | Captured | Failed | Cancelled, event: e.PaymentIdentified
+) -> Existing:
+    attempt = _placed(state, event)
+    surplus = tuple(
+        replace(
+            one,
+            processor_order_id=event.processor_order_id or one.processor_order_id,
+            processor_transaction_id=event.processor_transaction_id,
+        )
+        if one.attempt == event.attempt and one.processor_transaction_id is None
+        else one
+        for one in state.facts.surplus
+    )
+    if state.attempt is not None and state.attempt.number == attempt.number:
+        return replace(state, facts=_after(state, event, surplus=surplus), attempt=attempt)
+    others = tuple(attempt if other.number == attempt.number else other for other in state.facts.other_attempts)
+    return replace(state, facts=_after(state, event, surplus=surplus, other_attempts=others))
+
+
+def _evolve_course(
+    state: Existing, event: e.PaymentProcessing | e.PaymentActionRequired | e.PaymentFailed | e.OrderCancelled
+) -> Existing:
+    """What happens to the current attempt, and the end of the order without money."""
+    match state, event:
+        case RequiresAction(), e.PaymentProcessing():
+            facts = _after(state, event)
+            return Processing(facts, _current(state, event, event.attempt), state.outcome_unknown, state.cancel)
+        case Processing() | RequiresAction(), e.PaymentActionRequired():
+            action = NextAction(event.redirect_url, event.client_secret, event.processor_data)
+            attempt = _with_ids(_current(state, event, event.attempt), event)
+            return RequiresAction(_after(state, event), attempt, action, state.cancel)
+        case Processing() | RequiresAction(), e.PaymentFailed():
+            attempt = _current(state, event, event.attempt)
+            attempt = replace(attempt, processor_order_id=event.processor_order_id or attempt.processor_order_id)
+            failure = Failure(event.code, event.decline_code, event.message, attempt.processor)
+            return Failed(_after(state, event), attempt, failure)
+        case Pending() | Processing() | RequiresAction() | Authorized() | Failed(), e.OrderCancelled():
+            facts, ended = _after(state, event), event.processor_transaction_id
+            return Cancelled(facts, attempt_of(state), event.reason, event.released, ended)
+        case _:
+            raise _impossible(state, event)
+
+
+def _evolve_money(state: Existing, event: e.PaymentAuthorized | e.PaymentCaptured) -> Existing:
+    """Money held or taken, by the current attempt or a late one, which is the current one from then on."""
+    attempt = _placed(state, event)
+    others = tuple(other for other in attempts_of(state) if other.number != attempt.number)
+    surplus = tuple(
+        one for one in state.facts.surplus if not one.is_same_payment(attempt.number, attempt.processor_transaction_id)
+    )
+    facts = _after(state, event, other_attempts=others, surplus=surplus)
+    match state, event:
+        case Processing() | RequiresAction() | Failed() | Cancelled(), e.PaymentAuthorized():
+            return Authorized(facts, attempt, event.amount)
+        case Processing() | RequiresAction() | Authorized() | Failed() | Cancelled(), e.PaymentCaptured():
+            return Captured(facts, attempt, event.amount)
+        case _:
+            raise _impossible(state, event)
 
 
 def _evolve_open(
     state: Existing,
     event: e.PaymentOutcomeUnknown | e.CaptureRequested | e.CaptureFailed | e.CancelRequested | e.CancelFailed,
-    facts: Facts,
 ) -> Existing:
     """Events of a payment that has neither taken money nor ended."""
     match state, event:
         case Processing() | RequiresAction() | Authorized(), e.PaymentOutcomeUnknown():
-            return replace(state, facts=facts, outcome_unknown=True)
+            return replace(state, facts=_after(state, event), outcome_unknown=True)
         case Authorized(), e.CaptureRequested():
-            facts = replace(facts, captures_requested=facts.captures_requested + 1)
+            facts = _after(state, event, captures_requested=state.facts.captures_requested + 1)
             return replace(state, facts=facts, capture=event)
         case Authorized(), e.CaptureFailed():
-            return replace(state, facts=facts, capture=None, outcome_unknown=False)
-        case Authorized() | RequiresAction(), e.CancelRequested():
-            facts = replace(facts, cancels_requested=facts.cancels_requested + 1)
+            return replace(state, facts=_after(state, event), capture=None, outcome_unknown=False)
+        case Authorized(), e.CancelRequested():
+            facts = _after(state, event, voids_requested=state.facts.voids_requested + 1)
             return replace(state, facts=facts, cancel=event)
-        case Authorized() | RequiresAction(), e.CancelFailed():
-            return replace(state, facts=facts, cancel=None, outcome_unknown=False)
+        case RequiresAction(), e.CancelRequested():
+            return replace(state, facts=_after(state, event), cancel=event)
+        case Processing() | RequiresAction() | Authorized(), e.CancelFailed():
+            return replace(state, facts=_after(state, event), cancel=None, outcome_unknown=False)
         case _:
-            raise ImpossibleHistory(f"{event.TOPIC} when {status(state)}")
+            raise _impossible(state, event)
 
 
-def _evolve_refunds(
-    state: Existing,
-    event: e.RefundRequested | e.RefundSucceeded | e.RefundFailed | e.RefundOutcomeUnknown,
-    facts: Facts,
+def _evolve_surplus(state: Existing, event: e.SurplusPaymentAuthorized | e.SurplusPaymentCaptured) -> Existing:
+    if not isinstance(state, Authorized | Captured):
+        raise _impossible(state, event)
+    number, transaction_id = event.attempt, event.processor_transaction_id
+    others = tuple(one for one in state.facts.surplus if not one.is_same_payment(number, transaction_id))
+    one = Surplus(number, event.processor, event.processor_order_id, transaction_id, event.amount)
+    if isinstance(event, e.SurplusPaymentAuthorized):
+        voids = state.facts.voids_requested + 1
+        return replace(state, facts=_after(state, event, surplus=(*others, one), voids_requested=voids))
+    if isinstance(state, Authorized):
+        raise _impossible(state, event)
+    workflow_id = f"refund-{event.refund_id}"
+    refund = Refund(event.refund_id, event.amount, None, "pending", workflow_id, created_at=event.timestamp)
+    return replace(state, facts=_after(state, event, surplus=(*others, replace(one, refund=refund))))
+
+
+def _evolve_new_refund(state: Existing, event: e.RefundRequested | e.RefundDiscovered) -> Existing:
+    if not isinstance(state, Captured) or state.refund(event.refund_id) is not None:
+        raise _impossible(state, event)
+    refund = Refund(
+        refund_id=event.refund_id,
+        amount=event.amount,
+        reason=event.reason,
+        status="pending",
+        workflow_id=event.workflow_id if isinstance(event, e.RefundRequested) else None,
+        created_at=event.timestamp,
+        processor_refund_id=None if isinstance(event, e.RefundRequested) else event.processor_refund_id,
+    )
+    return _with_refund(state, event, refund)
+
+
+def _evolve_refund(
+    state: Existing, event: e.RefundIdentified | e.RefundSucceeded | e.RefundFailed | e.RefundOutcomeUnknown
 ) -> Existing:
     if not isinstance(state, Captured):
-        raise ImpossibleHistory(f"{event.TOPIC} when {status(state)}")
-    if isinstance(event, e.RefundRequested):
-        refund = Refund(
-            event.refund_id, event.amount, event.reason, "pending", event.workflow_id, created_at=event.timestamp
-        )
-    else:
-        refund = _refund_after(state.refunds[event.refund_id], event)
-    return replace(state, facts=facts, refunds={**state.refunds, refund.refund_id: refund})
+        raise _impossible(state, event)
+    refund = state.refund(event.refund_id)
+    if refund is None:
+        raise ImpossibleHistory(f"{event.TOPIC} of refund {event.refund_id}, which never began")
+    after = _refund_after(refund, event)
+    if event.refund_id in state.refunds:
+        return _with_refund(state, event, after)
+    surplus = tuple(replace(one, refund=after) if one.refund is refund else one for one in state.facts.surplus)
+    return replace(state, facts=_after(state, event, surplus=surplus))
 
 
-def _refund_after(refund: Refund, event: e.RefundSucceeded | e.RefundFailed | e.RefundOutcomeUnknown) -> Refund:
+def _with_refund(state: Captured, event: e.OrderEvent, refund: Refund) -> Captured:
+    return replace(state, facts=_after(state, event), refunds={**state.refunds, refund.refund_id: refund})
+
+
+def _refund_after(
+    refund: Refund, event: e.RefundIdentified | e.RefundSucceeded | e.RefundFailed | e.RefundOutcomeUnknown
+) -> Refund:
     match event:
+        case e.RefundIdentified():
+            return replace(refund, processor_refund_id=event.processor_refund_id)
         case e.RefundSucceeded():
             return replace(
                 refund,
@@ -318,6 +286,53 @@ def _refund_after(refund: Refund, event: e.RefundSucceeded | e.RefundFailed | e.
             assert_never(event)
 
 
+def _current(state: Processing | RequiresAction, event: e.OrderEvent, number: int) -> Attempt:
+    if state.attempt.number != number:
+        raise ImpossibleHistory(f"{event.TOPIC} of attempt {number} when {state.attempt.number} is under way")
+    return state.attempt
+
+
+def _placed(state: Existing, event: e.PaymentIdentified | e.PaymentAuthorized | e.PaymentCaptured) -> Attempt:
+    """The event's attempt, which need not be the current one, with the ids that the processor gave it."""
+    attempt = attempt_numbered(state, event.attempt)
+    if attempt is None:
+        raise ImpossibleHistory(f"{event.TOPIC} of attempt {event.attempt}, which never started")
+    return _with_ids(attempt, event)
+
+
+def _with_ids(
+    attempt: Attempt,
+    event: e.PaymentIdentified | e.PaymentActionRequired | e.PaymentAuthorized | e.PaymentCaptured,
+) -> Attempt:
+    return replace(
+        attempt,
+        processor_order_id=event.processor_order_id or attempt.processor_order_id,
+        processor_transaction_id=event.processor_transaction_id or attempt.processor_transaction_id,
+    )
+
+
+def _started(event: e.PaymentStarted) -> Attempt:
+    return Attempt(
+        number=event.attempt,
+        processor=event.processor,
+        workflow_id=event.workflow_id,
+        payment_method_type=event.payment_method_type,
+        payment_method_token=event.payment_method_token,
+    )
+
+
+def _discovered(event: e.PaymentDiscovered) -> Attempt:
+    return Attempt(
+        number=event.attempt,
+        processor=event.processor,
+        workflow_id=None,
+        payment_method_type=None,
+        payment_method_token=None,
+        processor_order_id=event.processor_order_id,
+        processor_transaction_id=event.processor_transaction_id,
+    )
+
+
 def _created(event: e.OrderCreated) -> Facts:
     return Facts(
         order_id=event.originator_id,
@@ -336,47 +351,4 @@ def _created(event: e.OrderCreated) -> Facts:
         capture_method=event.capture_method,
         created_at=event.timestamp,
         updated_at=event.timestamp,
-    )
-
-
-def _attempt(event: e.PaymentStarted) -> Attempt:
-    return Attempt(
-        number=event.attempt,
-        processor=event.processor,
-        workflow_id=event.workflow_id,
-        payment_method_type=event.payment_method_type,
-        payment_method_token=event.payment_method_token,
-    )
-
-
-def _attempt_of(state: Existing) -> Attempt | None:
-    return None if isinstance(state, Pending) else state.attempt
-
-
-def _current(state: Existing) -> Attempt:
-    attempt = _attempt_of(state)
-    if attempt is None:
-        raise ImpossibleHistory("a payment's event before its payment_started")
-    return attempt
-
-
-def attempt_numbered(state: Existing, number: int) -> Attempt | None:
-    """The attempt with that number, current or earlier."""
-    attempt = _attempt_of(state)
-    if attempt is None or attempt.number == number:
-        return attempt
-    return next((a for a in state.facts.earlier_attempts if a.number == number), None)
-
-
-def _placed(
-    state: Existing, event: e.PaymentActionRequired | e.PaymentAuthorized | e.PaymentCaptured | e.PaymentFailed
-) -> Attempt:
-    """The event's attempt, which for a late success may be an earlier one, with the ids that the processor gave it."""
-    attempt = attempt_numbered(state, event.attempt)
-    if attempt is None:
-        raise ImpossibleHistory(f"{event.TOPIC} of attempt {event.attempt}, which never started")
-    return replace(
-        attempt,
-        processor_order_id=event.processor_order_id or attempt.processor_order_id,
-        processor_transaction_id=event.processor_transaction_id or attempt.processor_transaction_id,
     )

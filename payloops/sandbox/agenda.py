@@ -59,6 +59,6 @@ class Agenda:
     def _keep(self, appointment: Appointment) -> None:
         try:
             self._engine.keep(appointment)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # One that can't be kept is undone and stays in the store for the next start; the others go on.
             _log.exception("an appointment of the sandbox failed")

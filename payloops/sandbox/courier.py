@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -105,9 +106,9 @@ class Courier:
             lane.busy += 1
             task = asyncio.create_task(self._deliver(delivery))
             self._in_flight.add(task)
-            task.add_done_callback(lambda task, endpoint_id=delivery.endpoint_id: self._landed(task, endpoint_id))
+            task.add_done_callback(partial(self._landed, delivery.endpoint_id))
 
-    def _landed(self, task: asyncio.Task[None], endpoint_id: str) -> None:
+    def _landed(self, endpoint_id: str, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
         lane = self._lanes[endpoint_id]
         lane.busy -= 1

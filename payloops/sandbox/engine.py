@@ -1,4 +1,4 @@
-"""The engine: every change of the simulated world is one :class:`Work`, in one transaction, with the events it causes."""
+"""The engine: every change of the simulated world is one :class:`Work`: one transaction, with the events it causes."""
 
 from __future__ import annotations
 
@@ -111,9 +111,7 @@ class Work:
             events = [event.id for kind, event in self._emitted if "*" in wanted or kind in wanted]
             manners = Manners.from_document(endpoint.hidden.get("manners", {}))
             for event_id, delay_ms in manners.schedule(events, self._engine.chance):
-                delivery = self.store.add_delivery(
-                    self.account.key, event_id, endpoint.id, self.now_ms + delay_ms
-                )
+                delivery = self.store.add_delivery(self.account.key, event_id, endpoint.id, self.now_ms + delay_ms)
                 self.deliveries.append(delivery)
 
 

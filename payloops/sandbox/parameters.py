@@ -25,24 +25,24 @@ Complaint = Callable[[str, str], Refusal]
 """(parameter name, what is wrong with it) -> the dialect's refusal."""
 
 
-class MalformedBody(ValueError):
+class MalformedBodyError(ValueError):
     """The body is neither a form nor a JSON object that we can read."""
 
 
 def parse_form(text: str) -> Values:
     """The fields of a query string or form as nested objects and lists.
 
-    :raises MalformedBody: names that contradict each other, nest too deeply, or are too many.
+    :raises MalformedBodyError: names that contradict each other, nest too deeply, or are too many.
     """
     root: Values = {}
     try:
         fields = parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS_MAX, errors="strict")
     except ValueError as error:
-        raise MalformedBody("the form can't be decoded") from error
+        raise MalformedBodyError("the form can't be decoded") from error
     for name, value in fields:
         path = [part.rstrip("]") for part in name.split("[")]
         if len(path) > _DEPTH_MAX:
-            raise MalformedBody(f"{path[0]} is nested too deeply")
+            raise MalformedBodyError(f"{path[0]} is nested too deeply")
         _put(root, path, value)
     return {name: _with_lists(value) for name, value in root.items()}
 
@@ -50,14 +50,14 @@ def parse_form(text: str) -> Values:
 def parse_json(body: bytes) -> Values:
     """The members of a JSON object.
 
-    :raises MalformedBody: it is something else.
+    :raises MalformedBodyError: it is something else.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise MalformedBody("the body is not JSON") from error
+        raise MalformedBodyError("the body is not JSON") from error
     if not isinstance(value, dict):
-        raise MalformedBody("the body is not a JSON object")
+        raise MalformedBodyError("the body is not a JSON object")
     return value
 
 
@@ -66,11 +66,11 @@ def _put(root: Values, path: list[str], value: str) -> None:
     for name in path[:-1]:
         inner = target.setdefault(_member(target, name), {})
         if not isinstance(inner, dict):
-            raise MalformedBody(f"{path[0]} is both a value and an object")
+            raise MalformedBodyError(f"{path[0]} is both a value and an object")
         target = inner
     last = _member(target, path[-1])
     if isinstance(target.get(last), dict):
-        raise MalformedBody(f"{path[0]} is both a value and an object")
+        raise MalformedBodyError(f"{path[0]} is both a value and an object")
     target[last] = value
 
 
@@ -103,6 +103,10 @@ class Parameters:
     def full_name(self, name: str) -> str:
         """The parameter's name as the client wrote it: ``card[token]``."""
         return f"{self._prefix}[{name}]" if self._prefix else name
+
+    def raw(self, name: str) -> Any:
+        """The value as it was sent."""
+        return self._values.get(name)
 
     def unknown(self, allowed: Iterable[str]) -> list[str]:
         """Names that the operation does not know."""

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from payloops.sandbox.engine import Engine, Work
 from payloops.sandbox.faults import ConnectionLost, FaultGate, Mode
@@ -89,6 +90,18 @@ class Dialect(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A request that is known to come from an account. ``key`` makes it safe to repeat."""
+
+    request: web.Request
+    operation: Operation
+    account: Account
+    body: bytes
+    request_id: str
+    key: str | None
+
+
 class Shell:
     """Serves the operations of one dialect."""
 
@@ -98,7 +111,7 @@ class Shell:
         self._dialect = dialect
         self._in_flight: set[tuple[str, str]] = set()
 
-    def handler(self, operation: Operation) -> Callable[[web.Request], object]:
+    def handler(self, operation: Operation) -> Handler:
         """The aiohttp handler of an operation."""
 
         async def handle(request: web.Request) -> web.Response:
@@ -108,7 +121,7 @@ class Shell:
                 account = self._account(request)
                 body = await request.read()
                 key = self._dialect.idempotency_key(request, operation)
-                reply = await self._serve(request, operation, account, body, request_id, key)
+                reply = await self._serve(_Arrival(request, operation, account, body, request_id, key))
             except Refusal as refusal:
                 reply = refusal.reply
             except ConnectionLost:
@@ -126,71 +139,65 @@ class Shell:
         account = store.account(key)
         if account is None or (account.secret is None and secret is not None):
             with store.transaction():
-                store.add_account(key, self._dialect.processor, secret, self._engine.now_ms() // 1000)
-            account = store.account(key)
-        if account is None:
-            raise RuntimeError("an account that was just added is missing")
+                account = store.add_account(key, self._dialect.processor, secret, self._engine.now_ms() // 1000)
         self._dialect.accept(account, secret)
         return account
 
-    async def _serve(
-        self, request: web.Request, operation: Operation, account: Account, body: bytes, request_id: str, key: str | None
-    ) -> Reply:
-        fault = self._gate.arrive(account.key, operation.name)
+    async def _serve(self, arrival: _Arrival) -> Reply:
+        fault = self._gate.arrive(arrival.account.key, arrival.operation.name)
         if fault is None:
-            return self._perform(request, operation, account, body, request_id, key)
+            return self._perform(arrival)
         if fault.mode in {Mode.HTTP_500, Mode.HTTP_429}:
             return self._dialect.failed(Mode(fault.mode))
-        if fault.mode == Mode.SLOW and key is not None:
-            await self._hold_key(account, key, fault, request)
+        if fault.mode == Mode.SLOW and arrival.key is not None:
+            await self._at_work(arrival, arrival.key, fault)
         else:
-            await self._gate.before(fault, request)
-        reply = self._perform(request, operation, account, body, request_id, key)
-        await self._gate.after(fault, request)
+            await self._gate.before(fault, arrival.request)
+        reply = self._perform(arrival)
+        await self._gate.after(fault, arrival.request)
         return reply
 
-    async def _hold_key(self, account: Account, key: str, fault: ArmedFault, request: web.Request) -> None:
-        """A slow request is at work on its key already: another one with the same key has to wait its turn."""
-        slot = (account.key, key)
+    async def _at_work(self, arrival: _Arrival, key: str, fault: ArmedFault) -> None:
+        """A slow request is at work on its key already: another one with the same key is turned away meanwhile."""
+        slot = (arrival.account.key, key)
         if slot in self._in_flight:
             raise self._dialect.key_in_flight(key)
         self._in_flight.add(slot)
         try:
-            await self._gate.before(fault, request)
+            await self._gate.before(fault, arrival.request)
         finally:
             self._in_flight.discard(slot)
 
-    def _perform(
-        self, request: web.Request, operation: Operation, account: Account, body: bytes, request_id: str, key: str | None
-    ) -> Reply:
+    def _perform(self, arrival: _Arrival) -> Reply:
         """Do it, or repeat what the key was answered before. No waiting in here: requests can't interleave."""
-        values = self._dialect.values(request, body)
-        call = Call(dict(request.match_info), values)
+        key, account = arrival.key, arrival.account
+        values = self._dialect.values(arrival.request, arrival.body)
+        call = Call(dict(arrival.request.match_info), values)
         if key is None:
-            with self._engine.work(account, request_id=request_id) as work:
-                return operation.perform(work, call)
+            with self._engine.work(account, request_id=arrival.request_id) as work:
+                return arrival.operation.perform(work, call)
         if (account.key, key) in self._in_flight:
             raise self._dialect.key_in_flight(key)
-        fingerprint = _fingerprint(request, values)
-        store = self._engine.store
-        stored = store.reply(account.key, key)
+        fingerprint = _fingerprint(arrival.request, values)
+        stored = self._engine.store.reply(account.key, key)
         if stored is not None:
             if stored.fingerprint != fingerprint:
                 raise self._dialect.key_reused(key)
             return Reply(stored.status, stored.body, self._dialect.replayed(stored))
-        created_s = self._engine.now_ms() // 1000
         try:
-            with self._engine.work(account, request_id=request_id, idempotency_key=key) as work:
-                reply = operation.perform(work, call)
-                kept = StoredReply(fingerprint, request_id, reply.status, reply.body)
-                store.add_reply(account.key, key, kept, created_s=created_s)
+            with self._engine.work(account, request_id=arrival.request_id, idempotency_key=key) as work:
+                reply = arrival.operation.perform(work, call)
+                self._keep(arrival, key, fingerprint, reply)
         except Refusal as refusal:
             if refusal.executed:
-                kept = StoredReply(fingerprint, request_id, refusal.reply.status, refusal.reply.body)
-                with store.transaction():
-                    store.add_reply(account.key, key, kept, created_s=created_s)
+                with self._engine.store.transaction():
+                    self._keep(arrival, key, fingerprint, refusal.reply)
             raise
         return reply
+
+    def _keep(self, arrival: _Arrival, key: str, fingerprint: bytes, reply: Reply) -> None:
+        kept = StoredReply(fingerprint, arrival.request_id, reply.status, reply.body)
+        self._engine.store.add_reply(arrival.account.key, key, kept, created_s=self._engine.now_ms() // 1000)
 
 
 def _fingerprint(request: web.Request, values: Values) -> bytes:

@@ -137,9 +137,10 @@ class Store:
         row = self._run("account_get", {"account": key}).fetchone()
         return Account(*row) if row else None
 
-    def add_account(self, key: str, processor: str, secret: str | None, created_s: int) -> None:
+    def add_account(self, key: str, processor: str, secret: str | None, created_s: int) -> Account:
         """Remember an account; the first secret seen stays its secret."""
-        self._run("account_add", {"account": key, "processor": processor, "secret": secret, "created_s": created_s})
+        values = {"account": key, "processor": processor, "secret": secret, "created_s": created_s}
+        return Account(*self._run("account_add", values).fetchone())
 
     def forget(self, account: str) -> None:
         """Drop all that is known of an account."""
@@ -332,9 +333,7 @@ class Store:
 
 def _document(row: tuple[int, str, str, str, str | None, int, bytes, bytes]) -> StoredDocument:
     seq, document_id, account, kind, parent, created_s, body, hidden = row
-    return StoredDocument(
-        seq, document_id, account, kind, parent, created_s, orjson.loads(body), orjson.loads(hidden)
-    )
+    return StoredDocument(seq, document_id, account, kind, parent, created_s, orjson.loads(body), orjson.loads(hidden))
 
 
 def _connect(path: Path | None, schema: str) -> sqlite3.Connection:
@@ -351,7 +350,9 @@ def _connect(path: Path | None, schema: str) -> sqlite3.Connection:
         db.execute("PRAGMA wal_autocheckpoint = 4000")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in {0, _SCHEMA_VERSION}:
-            raise ConfigurationError(f"{path} was written by another version of the sandbox (format {version}): delete it")
+            raise ConfigurationError(
+                f"{path} was written by another version of the sandbox (format {version}): delete it"
+            )
         db.executescript(schema)
         db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
     except sqlite3.OperationalError as error:

@@ -87,7 +87,8 @@ SELECT account, processor, secret, created_s FROM accounts WHERE account = :acco
 -- name: account_add
 INSERT INTO accounts (account, processor, secret, created_s)
 VALUES (:account, :processor, :secret, :created_s)
-ON CONFLICT (account) DO UPDATE SET secret = coalesce(accounts.secret, excluded.secret);
+ON CONFLICT (account) DO UPDATE SET secret = coalesce(accounts.secret, excluded.secret)
+RETURNING account, processor, secret, created_s;
 
 -- name: document_add
 INSERT INTO documents (id, account, kind, parent, created_s, body, hidden)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from payloops.sandbox.engine import Work
 from payloops.sandbox.ids import stripe_id
-from payloops.sandbox.store import StoredDocument
 from payloops.sandbox.signatures import stripe_signature
+from payloops.sandbox.store import StoredDocument
 from payloops.sandbox.stripe.objects import API_VERSION
 from payloops.sandbox.wire import Document
 

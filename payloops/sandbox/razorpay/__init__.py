@@ -1,0 +1,1 @@
+"""The Razorpay API at ``/v1/*``: orders, payments and refunds, as razorpay.com/docs/api describes them."""
