@@ -10,12 +10,19 @@ from datetime import datetime
 from typing import Any, Final, assert_never
 from uuid import UUID
 
-from payloops.errors import InvalidProcessor, InvalidStatus, NoProcessor, NotFound, RefundExceedsCaptured, RuleViolation
+from payloops.errors import (
+    InvalidInput,
+    InvalidProcessor,
+    InvalidStatus,
+    NoProcessor,
+    NotFound,
+    RefundExceedsCaptured,
+    RuleViolation,
+)
 from payloops.events import order as e
 from payloops.events.base import Meta, Sealed
 from payloops.events.order_state import (
     Absent,
-    Attempt,
     Authorized,
     Cancelled,
     Captured,
@@ -25,8 +32,10 @@ from payloops.events.order_state import (
     Pending,
     Processing,
     RequiresAction,
+    attempts_of,
     status,
 )
+from payloops.values import AMOUNT_MAX, CURRENCY_EXPONENTS
 
 ATTEMPTS_MAX: Final = 100
 REFUNDS_MAX: Final = 1000
@@ -43,6 +52,8 @@ class ProcessorOption:
 
 @dataclass(frozen=True, slots=True)
 class CreateOrder:
+    """Ask for a payment. ``amount`` is in minor units, ``currency`` an upper-case ISO 4217 code."""
+
     order_id: UUID
     now: datetime
     meta: Meta
@@ -62,6 +73,8 @@ class CreateOrder:
 
 @dataclass(frozen=True, slots=True)
 class StartPayment:
+    """Take the money: by the named processor, or by the best of ``options``."""
+
     order_id: UUID
     now: datetime
     meta: Meta
@@ -73,6 +86,8 @@ class StartPayment:
 
 @dataclass(frozen=True, slots=True)
 class CapturePayment:
+    """Take authorized money; None means all of it."""
+
     order_id: UUID
     now: datetime
     meta: Meta
@@ -81,6 +96,8 @@ class CapturePayment:
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
+    """Take no money: end what is open, release what is held."""
+
     order_id: UUID
     now: datetime
     meta: Meta
@@ -89,6 +106,8 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class RefundPayment:
+    """Give captured money back; None means all that is left."""
+
     order_id: UUID
     now: datetime
     meta: Meta
@@ -103,7 +122,7 @@ OrderRequest = CreateOrder | StartPayment | CapturePayment | CancelOrder | Refun
 def decide(command: OrderRequest, state: OrderState) -> tuple[e.OrderEvent, ...]:
     """The events that the command causes; none when it is already so.
 
-    Raises NotFound, InvalidStatus, NoProcessor, InvalidProcessor, RefundExceedsCaptured.
+    Raises NotFound, InvalidStatus, InvalidInput, NoProcessor, InvalidProcessor, RefundExceedsCaptured, RuleViolation.
     """
     if isinstance(command, CreateOrder):
         return create_order(command, state)
@@ -123,8 +142,12 @@ def decide(command: OrderRequest, state: OrderState) -> tuple[e.OrderEvent, ...]
 
 
 def create_order(command: CreateOrder, state: OrderState) -> tuple[e.OrderEvent, ...]:
+    """An order begins with an amount that every client reads exactly, in a currency that exists."""
     if not isinstance(state, Absent):
         raise InvalidStatus("An order with this id exists already.")
+    _require_amount(command.amount)
+    if command.currency not in CURRENCY_EXPONENTS:
+        raise InvalidInput("currency must be an ISO 4217 code.", param="currency")
     return (
         e.OrderCreated(
             originator_id=command.order_id,
@@ -153,7 +176,7 @@ def start_payment(command: StartPayment, state: Existing) -> tuple[e.OrderEvent,
         case Pending():
             number = 1
         case Failed():
-            number = _next_attempt(command, state.attempt)
+            number = _next_attempt(command, state)
         case Processing() | RequiresAction() | Authorized() | Captured() | Cancelled():
             raise InvalidStatus(f"An order that is {status(state)} can't be paid.")
         case _:
@@ -175,14 +198,16 @@ def start_payment(command: StartPayment, state: Existing) -> tuple[e.OrderEvent,
     )
 
 
-def _next_attempt(command: StartPayment, failed: Attempt) -> int:
-    if command.payment_method_token is None or command.payment_method_token == failed.payment_method_token:
+def _next_attempt(command: StartPayment, state: Failed) -> int:
+    token = command.payment_method_token
+    if token is None or token == state.attempt.payment_method_token:
         raise InvalidStatus(
             "The last payment of this order failed: send a paymentMethod.token other than the one that failed."
         )
-    if failed.number >= ATTEMPTS_MAX:
+    last = max(attempt.number for attempt in attempts_of(state))
+    if last >= ATTEMPTS_MAX:
         raise InvalidStatus(f"This order has had {ATTEMPTS_MAX} payment attempts, which is the most.")
-    return failed.number + 1
+    return last + 1
 
 
 def choose_processor(options: tuple[ProcessorOption, ...], named: str | None, currency: str) -> str:
@@ -214,6 +239,7 @@ def capture_payment(command: CapturePayment, state: Existing) -> tuple[e.OrderEv
     if state.cancel is not None:
         raise InvalidStatus("This order is being cancelled.")
     amount = state.authorized if command.amount is None else command.amount
+    _require_amount(amount)
     if amount > state.authorized:
         raise RuleViolation(
             f"amount is more than the authorized {state.authorized}.",
@@ -262,22 +288,31 @@ def request_cancel(command: CancelOrder, state: RequiresAction | Authorized) -> 
         raise InvalidStatus("This order is being cancelled.")
     if isinstance(state, Authorized) and state.capture is not None:
         raise InvalidStatus("A capture of this order is under way.")
-    order_id, count = state.facts.order_id, state.facts.cancels_requested + 1
-    void_id = f"void-{order_id}" if count == 1 else f"void-{order_id}-{count}"
+    running = state.attempt.workflow_id if isinstance(state, RequiresAction) else None
     return e.CancelRequested(
-        originator_id=order_id,
+        originator_id=state.facts.order_id,
         originator_version=state.facts.version + 1,
         timestamp=command.now,
         meta=command.meta,
         reason=command.reason,
-        workflow_id=void_id if isinstance(state, Authorized) else state.attempt.workflow_id,
+        workflow_id=running or void_workflow_id(state),
     )
+
+
+def void_workflow_id(state: RequiresAction | Authorized | Captured) -> str:
+    """The id of the order's next void."""
+    order_id, count = state.facts.order_id, state.facts.voids_requested + 1
+    return f"void-{order_id}" if count == 1 else f"void-{order_id}-{count}"
 
 
 def refund_payment(command: RefundPayment, state: Existing) -> tuple[e.OrderEvent, ...]:
     """``refund`` gives back captured money: with what is pending, never more than was captured."""
     if not isinstance(state, Captured):
         raise InvalidStatus(f"An order that is {status(state)} can't be refunded.")
+    if state.refund(command.refund_id) is not None:
+        return ()
+    if command.amount is not None:
+        _require_amount(command.amount)
     left = state.refundable
     amount = left if command.amount is None else command.amount
     if left == 0 or amount > left:
@@ -300,3 +335,8 @@ def refund_payment(command: RefundPayment, state: Existing) -> tuple[e.OrderEven
             workflow_id=f"refund-{command.refund_id}",
         ),
     )
+
+
+def _require_amount(amount: int) -> None:
+    if not 1 <= amount <= AMOUNT_MAX:
+        raise InvalidInput(f"amount must be between 1 and {AMOUNT_MAX}.", param="amount")

@@ -55,6 +55,8 @@ __all__ = [
     "attempt_numbered",
     "attempt_of",
     "attempts_of",
+    "authorized",
+    "discovered",
     "evolve",
     "status",
 ]
@@ -111,14 +113,28 @@ def _evolve_attempts(state: Existing, event: e.PaymentStarted | e.PaymentDiscove
     match state, event:
         case Pending() | Failed(), e.PaymentStarted():
             return Processing(_after(state, event, other_attempts=attempts_of(state)), _started(event))
-        case Pending(), e.PaymentDiscovered():
-            return Processing(_after(state, event), _discovered(event))
-        case Cancelled(attempt=None), e.PaymentDiscovered():
-            return replace(state, facts=_after(state, event), attempt=_discovered(event))
+        case Pending() | Cancelled(attempt=None), e.PaymentDiscovered():
+            return discovered(state, event)
         case _, e.PaymentIdentified() if not isinstance(state, Pending):
             return _identified(state, event)
         case _:
             raise _impossible(state, event)
+
+
+def discovered(state: Pending | Cancelled, event: e.PaymentDiscovered) -> Processing | Cancelled:
+    """The order with a payment that was begun elsewhere."""
+    attempt = Attempt(
+        number=event.attempt,
+        processor=event.processor,
+        workflow_id=None,
+        payment_method_type=None,
+        payment_method_token=None,
+        processor_order_id=event.processor_order_id,
+        processor_transaction_id=event.processor_transaction_id,
+    )
+    if isinstance(state, Pending):
+        return Processing(_after(state, event), attempt)
+    return replace(state, facts=_after(state, event), attempt=attempt)
 
 
 def _identified(
@@ -166,20 +182,29 @@ def _evolve_course(
 
 
 def _evolve_money(state: Existing, event: e.PaymentAuthorized | e.PaymentCaptured) -> Existing:
-    """Money held or taken, by the current attempt or a late one, which is the current one from then on."""
-    attempt = _placed(state, event)
-    others = tuple(other for other in attempts_of(state) if other.number != attempt.number)
-    surplus = tuple(
-        one for one in state.facts.surplus if not one.is_same_payment(attempt.number, attempt.processor_transaction_id)
-    )
-    facts = _after(state, event, other_attempts=others, surplus=surplus)
     match state, event:
         case Processing() | RequiresAction() | Failed() | Cancelled(), e.PaymentAuthorized():
-            return Authorized(facts, attempt, event.amount)
+            return authorized(state, event)
         case Processing() | RequiresAction() | Authorized() | Failed() | Cancelled(), e.PaymentCaptured():
+            facts, attempt = _with_payment(state, event)
             return Captured(facts, attempt, event.amount)
         case _:
             raise _impossible(state, event)
+
+
+def authorized(state: Processing | RequiresAction | Failed | Cancelled, event: e.PaymentAuthorized) -> Authorized:
+    """The order once money is held for it. Raises ImpossibleHistory."""
+    facts, attempt = _with_payment(state, event)
+    return Authorized(facts, attempt, event.amount)
+
+
+def _with_payment(state: Existing, event: e.PaymentAuthorized | e.PaymentCaptured) -> tuple[Facts, Attempt]:
+    """The payment's attempt, perhaps a late one, becomes the current one; its payment is no surplus any more."""
+    attempt = _placed(state, event)
+    number, transaction_id = attempt.number, attempt.processor_transaction_id
+    others = tuple(other for other in attempts_of(state) if other.number != number)
+    surplus = tuple(one for one in state.facts.surplus if not one.is_same_payment(number, transaction_id))
+    return _after(state, event, other_attempts=others, surplus=surplus), attempt
 
 
 def _evolve_open(
@@ -195,11 +220,10 @@ def _evolve_open(
             return replace(state, facts=facts, capture=event)
         case Authorized(), e.CaptureFailed():
             return replace(state, facts=_after(state, event), capture=None, outcome_unknown=False)
-        case Authorized(), e.CancelRequested():
-            facts = _after(state, event, voids_requested=state.facts.voids_requested + 1)
+        case RequiresAction() | Authorized(), e.CancelRequested():
+            voids = 0 if event.workflow_id == state.attempt.workflow_id else 1
+            facts = _after(state, event, voids_requested=state.facts.voids_requested + voids)
             return replace(state, facts=facts, cancel=event)
-        case RequiresAction(), e.CancelRequested():
-            return replace(state, facts=_after(state, event), cancel=event)
         case Processing() | RequiresAction() | Authorized(), e.CancelFailed():
             return replace(state, facts=_after(state, event), cancel=None, outcome_unknown=False)
         case _:
@@ -318,18 +342,6 @@ def _started(event: e.PaymentStarted) -> Attempt:
         workflow_id=event.workflow_id,
         payment_method_type=event.payment_method_type,
         payment_method_token=event.payment_method_token,
-    )
-
-
-def _discovered(event: e.PaymentDiscovered) -> Attempt:
-    return Attempt(
-        number=event.attempt,
-        processor=event.processor,
-        workflow_id=None,
-        payment_method_type=None,
-        payment_method_token=None,
-        processor_order_id=event.processor_order_id,
-        processor_transaction_id=event.processor_transaction_id,
     )
 
 

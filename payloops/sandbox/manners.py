@@ -33,7 +33,7 @@ class Manners:
         return asdict(self)
 
     def schedule(self, event_ids: list[str], chance: random.Random) -> list[tuple[str, int]]:
-        """(event id, delay in milliseconds) of each copy that leaves; ``event_ids`` happened together, in that order."""
+        """(event id, delay in milliseconds) of each copy that leaves; ``event_ids`` happened together, in order."""
         kept = [event_id for event_id in event_ids if chance.random() >= self.drop]
         copies = [event_id for event_id in kept for _ in range(1 + self._extra_copies(chance))]
         if not self.shuffle:

@@ -113,12 +113,16 @@ async def test_a_name_that_does_not_exist(http: aiohttp.ClientSession) -> None:
 
 async def test_no_free_connection(start_raw_server: StartRawServer) -> None:
     """Waiting for a place in the pool is not sending."""
-    url = await start_raw_server(lambda reader, writer: asyncio.Event().wait() and None or _forever())
-    async with processor_session() as http:
-        http.connector._limit = 1  # type: ignore[union-attr]
+    taken = asyncio.Event()
+
+    async def keep(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        taken.set()
+        await asyncio.Event().wait()
+
+    url = await start_raw_server(keep)
+    async with processor_session(connections_max=1) as http:
         blocker = asyncio.create_task(ask(Transport(http, timeout_s=30), url))
-        while not http.connector._acquired:  # type: ignore[union-attr]
-            await asyncio.sleep(0)
+        await taken.wait()
         with pytest.raises(NotExecuted):
             await ask(Transport(http, timeout_s=0.2), url)
         blocker.cancel()
@@ -172,9 +176,14 @@ async def test_the_deadline_is_one_for_all_requests_of_an_ask(
 
     server = await start_server(slowly)
     transport = Transport(http, timeout_s=0.6)
-    with pytest.raises(NotExecuted, match="in time"), transport.one_ask():
-        for _ in range(10):
-            await transport.send("GET", server.url, headers={})
+
+    async def ask_often() -> None:
+        with transport.one_ask():
+            for _ in range(10):
+                await transport.send("GET", server.url, headers={})
+
+    with pytest.raises(NotExecuted, match="in time"):
+        await ask_often()
     assert len(server.seen) <= 3
     await transport.send("GET", server.url, headers={})
 

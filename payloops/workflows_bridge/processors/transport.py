@@ -74,10 +74,10 @@ class Reply:
     document: dict[str, Any]
 
 
-def processor_session() -> aiohttp.ClientSession:
+def processor_session(*, connections_max: int = CONNECTIONS_MAX) -> aiohttp.ClientSession:
     """The HTTP session that all adapters of a process share: keep-alive connections, no cookies, no environment."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=15, ttl_dns_cache=60),
+        connector=aiohttp.TCPConnector(limit=connections_max, keepalive_timeout=15, ttl_dns_cache=60),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
