@@ -26,6 +26,8 @@ Parse: TypeAlias = Callable[[str], Any]
 SECRET_LENGTH_MIN: Final = 32
 STRIPE_API: Final = "https://api.stripe.com"
 RAZORPAY_API: Final = "https://api.razorpay.com"
+SANDBOX_HOST: Final = "127.0.0.1"
+"""The sandbox is reached from this machine only, whatever HOST is."""
 
 _WORDS_OF_DEFAULTS: Final = (
     "changeme", "change-me", "change_me", "example", "your-", "your_", "password", "default", "insecure",
@@ -246,6 +248,11 @@ class Settings:
         settings._check()
         return settings
 
+    @classmethod
+    def variables(cls) -> tuple[str, ...]:
+        """The names of all variables that :meth:`from_env` reads."""
+        return tuple(field.metadata["name"] for field in dataclasses.fields(cls))
+
     @property
     def production(self) -> bool:
         """Whether PAYLOOPS_ENV is production."""
@@ -307,11 +314,6 @@ class Settings:
         for name, url in (("STRIPE_API_BASE", self.stripe_api_base), ("RAZORPAY_API_BASE", self.razorpay_api_base)):
             if not url.startswith("https://"):
                 raise _refusal(name, "must be https in production; the sandbox is for development only")
-
-
-def variables() -> tuple[str, ...]:
-    """The names of all variables that :meth:`Settings.from_env` reads."""
-    return tuple(field.metadata["name"] for field in dataclasses.fields(Settings))
 
 
 def http_url(host: str, port: int) -> str:
@@ -376,8 +378,8 @@ def _with_derived_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     values.setdefault("migration_database_url", plain["database_url"])
     values.setdefault("workflow_engine", "temporal" if plain["temporal_address"] else "embedded")
     values.setdefault("webhook_allow_loopback", not production)
-    values.setdefault("stripe_api_base", STRIPE_API if production else f"http://127.0.0.1:{sandbox_port}")
-    values.setdefault("razorpay_api_base", RAZORPAY_API if production else f"http://127.0.0.1:{sandbox_port + 1}")
+    values.setdefault("stripe_api_base", STRIPE_API if production else http_url(SANDBOX_HOST, sandbox_port))
+    values.setdefault("razorpay_api_base", RAZORPAY_API if production else http_url(SANDBOX_HOST, sandbox_port + 1))
     return values
 
 

@@ -15,7 +15,10 @@ AMOUNT_MAX: Final = 2**53 - 1
 
 
 def _minor_unit_exponents() -> dict[str, int]:
-    """Alpha-3 code -> decimal places of the minor unit; ISO 4217 list one. Funds and metals (no minor unit) are left out."""
+    """Alpha-3 code -> decimal places of the minor unit (ISO 4217, list one).
+
+    Metals, units of account and test codes have no minor unit and are left out.
+    """
     exponents: dict[str, int] = {}
     for currency in iso4217.Currency:
         exponent = currency.exponent
@@ -28,8 +31,11 @@ CURRENCY_EXPONENTS: Final = _minor_unit_exponents()
 
 
 def currency_code(text: str) -> str | None:
-    """The upper-case ISO 4217 code that ``text`` names in any case, or None when there is no such currency."""
-    code = text.upper()
+    """The upper-case ISO 4217 code that ``text`` names in any case, or None when there is no such currency.
+
+    Only ASCII: Unicode's upper case would also take the dotless i and the long s for Latin letters.
+    """
+    code = text.upper() if text.isascii() else ""
     return code if code in CURRENCY_EXPONENTS else None
 
 
@@ -42,10 +48,11 @@ class Money:
 
     def __str__(self) -> str:
         exponent = CURRENCY_EXPONENTS[self.currency]
+        sign, amount = "-" if self.amount < 0 else "", abs(self.amount)
         if exponent == 0:
-            return f"{self.amount} {self.currency}"
-        whole, fraction = divmod(self.amount, 10**exponent)
-        return f"{whole}.{fraction:0{exponent}d} {self.currency}"
+            return f"{sign}{amount} {self.currency}"
+        whole, fraction = divmod(amount, 10**exponent)
+        return f"{sign}{whole}.{fraction:0{exponent}d} {self.currency}"
 
 
 def new_id() -> UUID:
@@ -65,6 +72,7 @@ class SystemClock:
     """The machine's clock, cut to milliseconds: what clients see is then exactly what is stored."""
 
     def now(self) -> datetime:
+        """The present, aware, in UTC, in whole milliseconds."""
         now = datetime.now(UTC)
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
 

@@ -65,7 +65,12 @@ async def _demo(settings: Settings) -> int:
 async def _everything_up() -> AsyncIterator[str]:
     """``payloops up`` as a child for the length of the block; gives its base URL."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "payloops", "up", stdout=asyncio.subprocess.PIPE, env={**os.environ, "LOG_LEVEL": "warning"}
+        sys.executable,
+        "-m",
+        "payloops",
+        "up",
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "LOG_LEVEL": "warning"},
     )
     try:
         yield await asyncio.wait_for(_ready_url(child), START_TIMEOUT_S)
@@ -152,7 +157,9 @@ class Shop:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """One call of our API with the right credential. Raises DemoFailed for another status than ``expect``."""
-        credential = {"X-API-Key": self.api_key} if path.startswith("/v1/") else {"Authorization": f"Bearer {self.token}"}
+        credential = (
+            {"X-API-Key": self.api_key} if path.startswith("/v1/") else {"Authorization": f"Bearer {self.token}"}
+        )
         if not quiet:
             self.story.call(method, path, body)
         began = time.monotonic()
@@ -161,7 +168,9 @@ class Shop:
         ) as response:
             answer = await response.json() if response.status != 204 else None
         if not quiet:
-            self.story.answer(response.status, answer, show if response.status < 400 else (), (time.monotonic() - began) * 1000)
+            self.story.answer(
+                response.status, answer, show if response.status < 400 else (), (time.monotonic() - began) * 1000
+            )
         if response.status != expect:
             raise DemoFailed(f"{method} {path} answered {response.status}, not {expect}: {answer}")
         return answer
@@ -279,7 +288,11 @@ async def refunds(shop: Shop) -> None:
     await shop.until(order_id, "captured")
     refund_fields = ("refundId", "amount", "status")
     await shop.ask(
-        "POST", f"/v1/orders/{order_id}/refund", {"amount": 1200, "reason": "one came back"}, expect=201, show=refund_fields
+        "POST",
+        f"/v1/orders/{order_id}/refund",
+        {"amount": 1200, "reason": "one came back"},
+        expect=201,
+        show=refund_fields,
     )
     await shop.until(order_id, "partially_refunded")
     await shop.ask("POST", f"/v1/orders/{order_id}/refund", expect=201, show=refund_fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import get_args
 from uuid import UUID
 
 from payloops.commands import merchant as merchant_commands
@@ -9,6 +10,7 @@ from payloops.commands import order as order_commands
 from payloops.commands import order_results
 from payloops.commands.handlers import Aggregate, Inline
 from payloops.events import merchant_state, order_state
+from payloops.events.merchant import MerchantEvent
 from payloops.events.order import OrderEvent
 
 OrderCommand = order_commands.OrderRequest | order_results.OrderReport
@@ -20,6 +22,7 @@ def orders(*inline: Inline) -> Orders:
     """Orders, writing these rows."""
     return Aggregate(
         name="order",
+        events=get_args(OrderEvent),
         initial=order_state.INITIAL,
         evolve=order_state.evolve,
         decide=_decide_order,
@@ -33,6 +36,7 @@ def merchants(*inline: Inline) -> Merchants:
     """Merchants, writing these rows."""
     return Aggregate(
         name="merchant",
+        events=get_args(MerchantEvent),
         initial=merchant_state.INITIAL,
         evolve=merchant_state.evolve,
         decide=merchant_commands.decide,
@@ -42,9 +46,7 @@ def merchants(*inline: Inline) -> Merchants:
     )
 
 
-def _decide_order(
-    command: OrderCommand, state: order_state.OrderState
-) -> tuple[OrderEvent, ...]:
+def _decide_order(command: OrderCommand, state: order_state.OrderState) -> tuple[OrderEvent, ...]:
     if isinstance(command, order_commands.OrderRequest):
         return order_commands.decide(command, state)
     return order_results.decide(command, state)

@@ -11,12 +11,14 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from payloops.commands.idempotency import IdempotencyKey, Response, ResponseKeeper, in_flight_error
-from payloops.errors import EmailExists, InvalidApiKey, NotFound, PayloopsError, VersionConflict
+from payloops.errors import EmailExists, InvalidApiKey, NotFound, Overloaded, PayloopsError, VersionConflict
 from payloops.events.base import Event
 from payloops.events.store import Append, Appended, EventStore, Outcome
 
 RELOADS_MAX: Final = 3
 CACHE_MAX: Final = 20_000
+TURN_TIMEOUT_S: Final = 10.0
+"""How long a command waits for those on the same stream before it."""
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -26,11 +28,14 @@ class Inline(Protocol):
     """Rows of a table that an event writes in its own transaction (projections.base.InlineProjection)."""
 
     @property
-    def table(self) -> str: ...
+    def table(self) -> str:
+        """The table's name."""
 
-    def rows(self, before: Any, event: Any, after: Any, /) -> list[dict[str, Any]]: ...
+    def rows(self, before: Any, event: Any, after: Any, /) -> list[dict[str, Any]]:
+        """The rows that the event writes, made from the states around it."""
 
-    def merge(self, into: dict[Any, dict[str, Any]], rows: list[dict[str, Any]]) -> None: ...
+    def merge(self, into: dict[Any, dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+        """Put rows over those of the same key, as the table's upsert does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Aggregate(Generic[S, C]):
     """All that the handler must know of a kind of aggregate. ``owner`` is the merchant that a state belongs to."""
 
     name: str
+    events: tuple[type[Any], ...]
+    """The classes of its events. A stream of others is no such aggregate: for the caller it does not exist."""
     initial: S
     evolve: Callable[[S, Any], S]
     decide: Callable[[C, S], Sequence[Any]]
@@ -70,17 +77,19 @@ class CommandHandler:
     def __init__(self, store: EventStore, keeper: ResponseKeeper) -> None:
         self._store = store
         self._keeper = keeper
-        self._cache: OrderedDict[UUID, Any] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, UUID], Any] = OrderedDict()
         self._turns: dict[UUID, _Turn] = {}
         self._running_keys: set[UUID] = set()
 
     async def load(self, aggregate: Aggregate[S, Any], stream_id: UUID) -> S:
         """The state of a stream as it is in the log now. Raises Unavailable."""
         state = aggregate.initial
-        for event in await self._store.load(stream_id):
+        events = await self._store.load(stream_id)
+        if not events or not isinstance(events[0], aggregate.events):
+            return state
+        for event in events:
             state = aggregate.evolve(state, event)
-        if state is not aggregate.initial:
-            self._remember(stream_id, state)
+        self._remember(aggregate, stream_id, state)
         return state
 
     async def execute(
@@ -104,13 +113,17 @@ class CommandHandler:
         stream can't exist yet, so there is nothing to load.
 
         Raises what ``decide`` raises, and: InvalidApiKey (revoked or expired since), NotFound (another merchant's),
-        VersionConflict (If-Match, or three lost races), EmailExists (the claim is taken), IdempotencyMismatch,
-        IdempotencyInFlight, Overloaded, Unavailable, OutcomeUnknown.
+        VersionConflict (If-Match, or lost races after RELOADS_MAX reloads), EmailExists (the claim is taken),
+        IdempotencyMismatch, IdempotencyInFlight, Overloaded, Unavailable, OutcomeUnknown.
         """
-        request = _Request(aggregate, stream_id, command, guard, respond, idempotency, expected_version, claim, extra_rows)
+        request = _Request(
+            aggregate, stream_id, command, guard, respond, idempotency, expected_version, claim, extra_rows
+        )
         if idempotency is None:
             return await self._execute(request, new=new)
         if idempotency.id in self._running_keys:
+            if guard is not None:
+                await self.prove(guard)
             raise in_flight_error()
         self._running_keys.add(idempotency.id)
         try:
@@ -124,12 +137,13 @@ class CommandHandler:
             if executed is not None:
                 return executed
         async with self._turn(request.stream_id):
-            for _ in range(1 + RELOADS_MAX):
-                cached = self._cache.get(request.stream_id)
-                if cached is not None:
-                    executed = await self._attempt(request, cached, fresh=False)
-                    if executed is not None:
-                        return executed
+            cached = self._cached(request.aggregate, request.stream_id)
+            if cached is not None:
+                executed = await self._attempt(request, cached, fresh=False)
+                if executed is not None:
+                    return executed
+            # What was tried before stood on a guess or on the cache; a reload is what follows a lost race.
+            for _ in range(RELOADS_MAX if new or cached is not None else 1 + RELOADS_MAX):
                 state = await self.load(request.aggregate, request.stream_id)
                 executed = await self._attempt(request, state, fresh=True)
                 if executed is not None:
@@ -143,18 +157,18 @@ class CommandHandler:
             events = tuple(request.aggregate.decide(request.command, state))
         except PayloopsError:
             if not fresh:
-                self._forget(request.stream_id)
+                self._forget(request)
                 return None
             replayed = await self._before_refusal(request)
             if replayed is None:
                 raise
             return Executed(state, (), None, replayed)
         if not events and not fresh:
-            self._forget(request.stream_id)
+            self._forget(request)
             return None
         after, rows = _fold(request.aggregate, state, events)
         response = None if request.respond is None else request.respond(after, events)
-        if not events and request.idempotency is None:
+        if not events and (request.idempotency is None or response is None):
             await self._before_refusal(request)
             return Executed(after, events, None, response)
         appended = await self._store.append(self._append_of(request, events, rows, response))
@@ -167,8 +181,9 @@ class CommandHandler:
         rows: dict[str, list[dict[str, Any]]],
         response: Response | None,
     ) -> Append:
-        if request.extra_rows:
-            rows.update({table: list(more) for table, more in request.extra_rows.items()})
+        if events and request.extra_rows:
+            for table, more in request.extra_rows.items():
+                rows.setdefault(table, []).extend(dict(row) for row in more)
         key = request.idempotency
         return Append(
             events=[self._store.to_stored(event) for event in events],
@@ -181,10 +196,11 @@ class CommandHandler:
     def _settle(self, request: _Request[S, C], appended: Appended, done: Executed[S]) -> Executed[S] | None:
         match appended.outcome:
             case Outcome.APPENDED:
-                self._remember(request.stream_id, done.state)
+                if done.events:
+                    self._remember(request.aggregate, request.stream_id, done.state)
                 return done
             case Outcome.CONFLICT:
-                self._forget(request.stream_id)
+                self._forget(request)
                 return None
             case Outcome.UNAUTHORIZED:
                 raise _revoked()
@@ -198,8 +214,10 @@ class CommandHandler:
                 return Executed(done.state, (), None, response)
 
     async def _before_refusal(self, request: _Request[Any, Any]) -> Response | None:
-        """A refusal appends nothing, so what an append would have checked is asked here: does the API key still hold,
-        and was this idempotency key answered before (then that answer stands)?"""
+        """What an append would have checked, asked because a refusal appends nothing.
+
+        Does the API key still hold, and was this idempotency key answered before (then that answer stands)?
+        """
         key, api_key_id = request.idempotency, None if request.guard is None else request.guard.api_key_id
         if key is None and api_key_id is None:
             return None
@@ -229,33 +247,53 @@ class CommandHandler:
                     async with asyncio.timeout_at(deadline):
                         await grew.wait()
                 except TimeoutError:
-                    return state
+                    return await self.load(aggregate, stream_id)
                 grew.clear()
                 state = await self.load(aggregate, stream_id)
             return state
 
-    async def finish(self, key: IdempotencyKey, response: Response) -> None:
-        """The last word of a request that waited for its outcome: replays give it from now on."""
-        body = self._keeper.body(key.id, response)
-        await self._store.finish_idempotency(key.id, status=response.status, body=body)
+    async def finish(self, key: IdempotencyKey, response: Response) -> bool:
+        """The last word of a request that waited for its outcome: replays give it from now on.
 
-    def _remember(self, stream_id: UUID, state: Any) -> None:
-        self._cache[stream_id] = state
-        self._cache.move_to_end(stream_id)
+        False when ``flight_s`` was over before: then replays give the first answer. Raises Unavailable.
+        """
+        body = self._keeper.body(key.id, response)
+        return await self._store.finish_idempotency(key.id, status=response.status, body=body, sealed=response.secret)
+
+    def _cached(self, aggregate: Aggregate[S, Any], stream_id: UUID) -> S | None:
+        return self._cache.get((aggregate.name, stream_id))
+
+    def _remember(self, aggregate: Aggregate[S, Any], stream_id: UUID, state: S) -> None:
+        """Keep the state, unless a later one is kept: loads overtake each other."""
+        key = (aggregate.name, stream_id)
+        kept = self._cache.get(key)
+        if kept is None or aggregate.version(state) > aggregate.version(kept):
+            self._cache[key] = state
+        self._cache.move_to_end(key)
         if len(self._cache) > CACHE_MAX:
             self._cache.popitem(last=False)
 
-    def _forget(self, stream_id: UUID) -> None:
-        self._cache.pop(stream_id, None)
+    def _forget(self, request: _Request[Any, Any]) -> None:
+        self._cache.pop((request.aggregate.name, request.stream_id), None)
 
     @asynccontextmanager
     async def _turn(self, stream_id: UUID) -> AsyncIterator[None]:
-        """Commands on one stream take turns within this process, so that only other processes can be in the way."""
+        """Commands on one stream take turns within this process, so that only other processes can be in the way.
+
+        Raises Overloaded when those before take too long.
+        """
         turn = self._turns.setdefault(stream_id, _Turn())
         turn.users += 1
         try:
-            async with turn.lock:
+            try:
+                async with asyncio.timeout(TURN_TIMEOUT_S):
+                    await turn.lock.acquire()
+            except TimeoutError:
+                raise Overloaded("Too many requests change this at the same time; send the request again.") from None
+            try:
                 yield
+            finally:
+                turn.lock.release()
         finally:
             turn.users -= 1
             if turn.users == 0:
@@ -290,12 +328,12 @@ class _Request(Generic[S, C]):
         if self.expected_version is not None and owner is not None:
             version = self.aggregate.version(state)
             if version != self.expected_version:
-                raise VersionConflict(f"The {self.aggregate.name} is at version {version}, not {self.expected_version}.")
+                raise VersionConflict(
+                    f"The {self.aggregate.name} is at version {version}, not {self.expected_version}."
+                )
 
 
-def _fold(
-    aggregate: Aggregate[S, C], state: S, events: tuple[Event, ...]
-) -> tuple[S, dict[str, list[dict[str, Any]]]]:
+def _fold(aggregate: Aggregate[S, C], state: S, events: tuple[Event, ...]) -> tuple[S, dict[str, list[dict[str, Any]]]]:
     """The state after the events, and the rows that they write."""
     tables: dict[str, dict[Any, dict[str, Any]]] = {}
     for event in events:

@@ -20,6 +20,8 @@ API_KEYS_MAX: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class MerchantCommand:
+    """What all commands to a merchant say."""
+
     merchant_id: UUID
     now: datetime
     meta: Meta
@@ -27,6 +29,8 @@ class MerchantCommand:
 
 @dataclass(frozen=True, slots=True)
 class RegisterMerchant(MerchantCommand):
+    """Open an account."""
+
     name: str
     email: Sealed
     email_digest: str
@@ -44,6 +48,8 @@ class ChangeProfile(MerchantCommand):
 
 @dataclass(frozen=True, slots=True)
 class CreateApiKey(MerchantCommand):
+    """Add a key. No scopes mean all; ``live`` is the key's own mode."""
+
     key_id: UUID
     public_id: str
     prefix: str
@@ -56,6 +62,8 @@ class CreateApiKey(MerchantCommand):
 
 @dataclass(frozen=True, slots=True)
 class RevokeApiKey(MerchantCommand):
+    """Refuse a key from now on."""
+
     key_id: UUID
 
 
@@ -83,6 +91,8 @@ class ChangeProcessorFlags(MerchantCommand):
 
 @dataclass(frozen=True, slots=True)
 class RemoveProcessor(MerchantCommand):
+    """Forget a processor and its credentials."""
+
     processor: str
 
 
@@ -139,6 +149,7 @@ def register(command: RegisterMerchant, state: MerchantState) -> tuple[e.Merchan
 
 
 def change_profile(command: ChangeProfile, state: Registered) -> tuple[e.MerchantEvent, ...]:
+    """The profile as it is from now on; nothing when it is so already."""
     name = state.name if command.name is None else command.name
     url = state.webhook_url if command.webhook_url is None else command.webhook_url
     if command.clear_webhook_url:
@@ -149,6 +160,9 @@ def change_profile(command: ChangeProfile, state: Registered) -> tuple[e.Merchan
 
 
 def create_api_key(command: CreateApiKey, state: Registered) -> tuple[e.MerchantEvent, ...]:
+    """A new key; nothing when this very key exists, as when an append is sent again."""
+    if command.key_id in state.api_keys:
+        return ()
     if len(state.api_keys) >= API_KEYS_MAX:
         raise InvalidStatus(f"This account has had {API_KEYS_MAX} API keys, which is the most.")
     return (
@@ -167,6 +181,7 @@ def create_api_key(command: CreateApiKey, state: Registered) -> tuple[e.Merchant
 
 
 def revoke_api_key(command: RevokeApiKey, state: Registered) -> tuple[e.MerchantEvent, ...]:
+    """A key that the merchant has is refused from now on; twice is once."""
     key = state.api_keys.get(command.key_id)
     if key is None:
         raise NotFound("No such API key.")
@@ -176,6 +191,7 @@ def revoke_api_key(command: RevokeApiKey, state: Registered) -> tuple[e.Merchant
 
 
 def configure_processor(command: ConfigureProcessor, state: Registered) -> tuple[e.MerchantEvent, ...]:
+    """Credentials and flags, new or in place of earlier ones."""
     before = state.processors.get(command.processor)
     return (
         e.ProcessorConfigured(
@@ -191,6 +207,7 @@ def configure_processor(command: ConfigureProcessor, state: Registered) -> tuple
 
 
 def change_processor_flags(command: ChangeProcessorFlags, state: Registered) -> tuple[e.MerchantEvent, ...]:
+    """The flags as they are from now on; nothing when they are so already."""
     before = state.processors.get(command.processor)
     if before is None:
         raise NotFound("This processor is not configured.")
@@ -211,6 +228,7 @@ def change_processor_flags(command: ChangeProcessorFlags, state: Registered) -> 
 
 
 def remove_processor(command: RemoveProcessor, state: Registered) -> tuple[e.MerchantEvent, ...]:
+    """A processor that is configured is forgotten."""
     if command.processor not in state.processors:
         raise NotFound("This processor is not configured.")
     return (e.ProcessorRemoved(**_head(command, state), processor=command.processor),)

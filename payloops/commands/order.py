@@ -260,7 +260,7 @@ def capture_payment(command: CapturePayment, state: Existing) -> tuple[e.OrderEv
 
 
 def cancel_order(command: CancelOrder, state: Existing) -> tuple[e.OrderEvent, ...]:
-    """``cancel`` works in pending and failed at once; in requires_action and authorized the processor is asked first."""
+    """``cancel`` ends a pending or failed order at once; with an open payment the processor is asked first."""
     match state:
         case Pending() | Failed():
             return (

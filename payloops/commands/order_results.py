@@ -1,4 +1,4 @@
-"""What processors and workflows report of an order's payment and refunds.
+"""What follows from a report of an order's payment, whoever sent it.
 
 Reports come late, twice and out of order. One rule decides: money only goes forward. A late success counts even after a
 failure or a cancellation; a late failure never undoes money taken; a report of what is already so changes nothing.
@@ -6,17 +6,38 @@ failure or a cancellation; a late failure never undoes money taken; a report of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, assert_never
-from uuid import UUID
+from typing import Final, assert_never
 
-from payloops.commands.order import CancelOrder, request_cancel
+from payloops.commands.order import CancelOrder, request_cancel, void_workflow_id
+from payloops.commands.order_refund_results import record_refund
+from payloops.commands.order_reports import (
+    OrderReport,
+    PaymentReport,
+    RecordActionRequired,
+    RecordAuthorized,
+    RecordCancelFailed,
+    RecordCaptured,
+    RecordCaptureFailed,
+    RecordDiscoveredRefund,
+    RecordFailed,
+    RecordOutcomeUnknown,
+    RecordProcessing,
+    RecordRefundFailed,
+    RecordRefundSucceeded,
+    RecordRefundUnknown,
+    RecordStatus,
+    RecordVoided,
+    RefundReport,
+    RefusalReport,
+    Report,
+    event_head,
+)
+from payloops.commands.order_worker_status import report_of
 from payloops.errors import AmountMismatch, InvalidStatus, NotFound
 from payloops.events import order as e
-from payloops.events.base import Meta, Sealed
 from payloops.events.order_state import (
     Absent,
+    Attempt,
     Authorized,
     Cancelled,
     Captured,
@@ -26,182 +47,82 @@ from payloops.events.order_state import (
     Pending,
     Processing,
     RequiresAction,
+    Surplus,
     attempt_numbered,
-    evolve,
+    authorized,
+    discovered,
 )
 
+__all__ = [
+    "OrderReport",
+    "PaymentReport",
+    "RecordActionRequired",
+    "RecordAuthorized",
+    "RecordCancelFailed",
+    "RecordCaptureFailed",
+    "RecordCaptured",
+    "RecordDiscoveredRefund",
+    "RecordFailed",
+    "RecordOutcomeUnknown",
+    "RecordProcessing",
+    "RecordRefundFailed",
+    "RecordRefundSucceeded",
+    "RecordRefundUnknown",
+    "RecordStatus",
+    "RecordVoided",
+    "RefundReport",
+    "RefusalReport",
+    "Report",
+    "decide",
+]
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What all reports say."""
+Paid = Processing | RequiresAction | Authorized | Captured | Failed | Cancelled
+"""States in which a processor has been asked for money, if perhaps long ago."""
 
-    order_id: UUID
-    now: datetime
-    meta: Meta
-
-
-@dataclass(frozen=True, slots=True)
-class RecordProcessing(Report):
-    """The processor works on it (again)."""
-
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class RecordActionRequired(Report):
-    attempt: int
-    processor_order_id: str | None = None
-    processor_transaction_id: str | None = None
-    redirect_url: str | None = None
-    client_secret: Sealed | None = None
-    processor_data: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordAuthorized(Report):
-    attempt: int
-    amount: int
-    processor_order_id: str | None = None
-    processor_transaction_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordCaptured(Report):
-    """``surplus_refund_id`` is used when this payment turns out to be one too many."""
-
-    attempt: int
-    amount: int
-    surplus_refund_id: UUID
-    processor_order_id: str | None = None
-    processor_transaction_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordFailed(Report):
-    attempt: int
-    code: str
-    message: str
-    decline_code: str | None = None
-    processor_order_id: str | None = None
-    processor_transaction_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordVoided(Report):
-    """The processor ended the payment without taking money."""
-
-    attempt: int
-    processor_transaction_id: str | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordOutcomeUnknown(Report):
-    attempt: int
-    operation: e.Operation
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordCaptureFailed(Report):
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordCancelFailed(Report):
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRefundSucceeded(Report):
-    refund_id: UUID
-    processor_refund_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRefundFailed(Report):
-    refund_id: UUID
-    code: str
-    message: str
-    processor_refund_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRefundUnknown(Report):
-    refund_id: UUID
-    reason: str
-
-
-PaymentReport = (
-    RecordProcessing
-    | RecordActionRequired
-    | RecordAuthorized
-    | RecordCaptured
-    | RecordFailed
-    | RecordVoided
-    | RecordOutcomeUnknown
-    | RecordCaptureFailed
-    | RecordCancelFailed
-)
-RefundReport = RecordRefundSucceeded | RecordRefundFailed | RecordRefundUnknown
-OrderReport = PaymentReport | RefundReport
+LATE_REASON: Final = "authorized after the order was cancelled"
 
 
 def decide(command: OrderReport, state: OrderState) -> tuple[e.OrderEvent, ...]:
     """The events that the report causes; none when it says nothing new.
 
-    Raises NotFound (no such order, attempt or refund), AmountMismatch, InvalidStatus (nothing was asked of a processor).
+    Raises NotFound (no such order, attempt or refund), AmountMismatch, InvalidStatus (nothing was asked of a
+    processor), InvalidInput (a status that there is not).
     """
     if isinstance(state, Absent):
         raise NotFound("No such order.")
+    if isinstance(command, RecordStatus):
+        report = report_of(command, state)
+        return () if report is None else _decide_existing(report, state)
+    return _decide_existing(command, state)
+
+
+def _decide_existing(
+    command: PaymentReport | RefusalReport | RefundReport, state: Existing
+) -> tuple[e.OrderEvent, ...]:
     match command:
-        case RecordRefundSucceeded() | RecordRefundFailed() | RecordRefundUnknown():
+        case RecordRefundSucceeded() | RecordRefundFailed() | RecordRefundUnknown() | RecordDiscoveredRefund():
             return record_refund(command, state)
         case RecordCaptureFailed() | RecordCancelFailed():
             return record_refusal(command, state)
-        case (
-            RecordProcessing()
-            | RecordActionRequired()
-            | RecordAuthorized()
-            | RecordCaptured()
-            | RecordFailed()
-            | RecordVoided()
-            | RecordOutcomeUnknown()
-        ):
-            if isinstance(state, Pending):
-                raise InvalidStatus("No payment of this order was started.")
-            if attempt_numbered(state, command.attempt) is None:
-                raise NotFound(f"This order has no payment attempt {command.attempt}.")
-            return _record_payment(command, state)
+        case _ if isinstance(state, Pending) or state.attempt is None:
+            return record_discovered(command, state)
         case _:
-            assert_never(command)
+            return _record_payment(command, state)
 
 
-Paid = Processing | RequiresAction | Authorized | Captured | Failed | Cancelled
-"""States in which a processor has been asked for money, if perhaps long ago."""
-
-
-def _record_payment(
-    command: RecordProcessing
-    | RecordActionRequired
-    | RecordAuthorized
-    | RecordCaptured
-    | RecordFailed
-    | RecordVoided
-    | RecordOutcomeUnknown,
-    state: Paid,
-) -> tuple[e.OrderEvent, ...]:
+def _record_payment(command: PaymentReport, state: Paid) -> tuple[e.OrderEvent, ...]:
+    attempt = attempt_numbered(state, command.attempt)
+    if attempt is None:
+        raise NotFound(f"This order has no payment attempt {command.attempt}.")
     match command:
         case RecordProcessing():
             return record_processing(command, state)
         case RecordActionRequired():
             return record_action_required(command, state)
         case RecordAuthorized():
-            return record_authorized(command, state)
+            return record_authorized(command, state, attempt)
         case RecordCaptured():
-            return record_captured(command, state)
+            return record_captured(command, state, attempt)
         case RecordFailed():
             return record_failed(command, state)
         case RecordVoided():
@@ -212,19 +133,47 @@ def _record_payment(
             assert_never(command)
 
 
+def record_discovered(command: PaymentReport, state: Pending | Paid) -> tuple[e.OrderEvent, ...]:
+    """A payment that was not begun here becomes the order's first attempt by its result; steps on its way say nothing.
+
+    So money that a processor took for the order counts, and the order is not paid a second time.
+    """
+    if isinstance(command, RecordProcessing | RecordActionRequired):
+        return ()
+    if isinstance(command, RecordOutcomeUnknown) or command.processor is None:
+        raise InvalidStatus("No payment of this order was started.")
+    if command.attempt != 1 or not isinstance(state, Pending | Cancelled):
+        raise NotFound(f"This order has no payment attempt {command.attempt}.")
+    found = e.PaymentDiscovered(
+        **event_head(command, state),
+        attempt=command.attempt,
+        processor=command.processor,
+        processor_order_id=None if isinstance(command, RecordVoided) else command.processor_order_id,
+        processor_transaction_id=None if isinstance(command, RecordFailed) else command.processor_transaction_id,
+    )
+    consequences = _record_payment(command, discovered(state, found))
+    return (found, *consequences) if consequences else ()
+
+
 def record_processing(command: RecordProcessing, state: Paid) -> tuple[e.OrderEvent, ...]:
     """Only the current attempt's waiting customer can have moved on; a doubt about the outcome stays a doubt."""
-    if not isinstance(state, RequiresAction) or state.attempt.number != command.attempt:
+    if not isinstance(state, Processing | RequiresAction) or state.attempt.number != command.attempt:
         return ()
-    return (e.PaymentProcessing(**_head(command, state), attempt=command.attempt),)
+    if isinstance(state, Processing):
+        return _identified(command, state, state.attempt)
+    processing = e.PaymentProcessing(**event_head(command, state), attempt=command.attempt)
+    return (processing, *_identified(command, state, state.attempt, ahead=2))
 
 
 def record_action_required(command: RecordActionRequired, state: Paid) -> tuple[e.OrderEvent, ...]:
-    if not isinstance(state, Processing) or state.attempt.number != command.attempt:
+    """The customer is waited for. Said again it changes nothing, but that it ends a doubt about the outcome."""
+    if not isinstance(state, Processing | RequiresAction) or state.attempt.number != command.attempt:
         return ()
+    if isinstance(state, RequiresAction) and not state.outcome_unknown:
+        return _identified(command, state, state.attempt)
     return (
         e.PaymentActionRequired(
-            **_head(command, state),
+            **event_head(command, state),
             attempt=command.attempt,
             processor_order_id=command.processor_order_id,
             processor_transaction_id=command.processor_transaction_id,
@@ -235,56 +184,97 @@ def record_action_required(command: RecordActionRequired, state: Paid) -> tuple[
     )
 
 
-def record_authorized(command: RecordAuthorized, state: Paid) -> tuple[e.OrderEvent, ...]:
+def record_authorized(command: RecordAuthorized, state: Paid, attempt: Attempt) -> tuple[e.OrderEvent, ...]:
     """Money held counts from every state that has none; after a cancellation it is voided again at once."""
-    _require_possible_amount(command.amount, state)
+    _require_amount(command, state, exactly=True)
     if isinstance(state, Authorized | Captured):
+        return _authorized_again(command, state, attempt)
+    ended = state.ended_transaction_id if isinstance(state, Cancelled) else None
+    if ended is not None and ended == command.processor_transaction_id:
         return ()
     event = e.PaymentAuthorized(
-        **_head(command, state),
+        **event_head(command, state),
         attempt=command.attempt,
         processor_order_id=command.processor_order_id,
         processor_transaction_id=command.processor_transaction_id,
         amount=command.amount,
     )
-    wants_cancel = isinstance(state, Cancelled) or (isinstance(state, RequiresAction) and state.cancel is not None)
-    if not wants_cancel:
+    if isinstance(state, Cancelled):
+        reason = state.reason
+    elif isinstance(state, Processing | RequiresAction) and state.cancel is not None:
+        reason = state.cancel.reason
+    else:
         return (event,)
-    authorized = evolve(state, event)
-    if not isinstance(authorized, Authorized):
-        raise InvalidStatus("An authorization must leave the order authorized.")
-    reason = "authorized after the order was cancelled"
-    return (event, request_cancel(CancelOrder(command.order_id, command.now, command.meta, reason), authorized))
+    cancel = CancelOrder(command.order_id, command.now, command.meta, reason or LATE_REASON)
+    return (event, request_cancel(cancel, authorized(state, event)))
 
 
-def record_captured(command: RecordCaptured, state: Paid) -> tuple[e.OrderEvent, ...]:
+def _authorized_again(
+    command: RecordAuthorized, state: Authorized | Captured, attempt: Attempt
+) -> tuple[e.OrderEvent, ...]:
+    """A hold beside the order's own payment is one too many and is released."""
+    number, transaction_id = command.attempt, command.processor_transaction_id
+    known: tuple[Attempt | Surplus, ...] = (state.attempt, *state.facts.surplus)
+    if any(payment.is_same_payment(number, transaction_id) for payment in known):
+        return _identified(command, state, attempt)
+    return (
+        e.SurplusPaymentAuthorized(
+            **event_head(command, state),
+            attempt=number,
+            processor=attempt.processor,
+            processor_order_id=command.processor_order_id or attempt.processor_order_id,
+            processor_transaction_id=transaction_id or attempt.processor_transaction_id,
+            amount=command.amount,
+            workflow_id=void_workflow_id(state),
+        ),
+    )
+
+
+def record_captured(command: RecordCaptured, state: Paid, attempt: Attempt) -> tuple[e.OrderEvent, ...]:
     """Money taken counts from every state; a second payment of the same order is surplus and goes back."""
-    _require_possible_amount(command.amount, state)
-    if not isinstance(state, Captured):
-        return (
-            e.PaymentCaptured(
-                **_head(command, state),
-                attempt=command.attempt,
-                processor_order_id=command.processor_order_id,
-                processor_transaction_id=command.processor_transaction_id,
-                amount=command.amount,
-            ),
-        )
-    attempt = attempt_numbered(state, command.attempt)
-    known = (state.attempt.processor_transaction_id, *state.facts.surplus)
-    same_attempt = command.attempt == state.attempt.number
-    if attempt is None or command.processor_transaction_id in known:
-        return ()
-    if same_attempt and (command.processor_transaction_id is None or state.attempt.processor_transaction_id is None):
-        return ()
+    _require_amount(command, state, exactly=state.facts.capture_method == "automatic")
+    if isinstance(state, Captured):
+        return _captured_again(command, state, attempt)
+    captured = e.PaymentCaptured(
+        **event_head(command, state),
+        attempt=command.attempt,
+        processor_order_id=command.processor_order_id,
+        processor_transaction_id=command.processor_transaction_id,
+        amount=command.amount,
+    )
+    if not isinstance(state, Authorized):
+        return (captured,)
+    held = state.attempt
+    if held.is_same_payment(command.attempt, command.processor_transaction_id):
+        return (captured,)
+    released = e.SurplusPaymentAuthorized(
+        **event_head(command, state, ahead=2),
+        attempt=held.number,
+        processor=held.processor,
+        processor_order_id=held.processor_order_id,
+        processor_transaction_id=held.processor_transaction_id,
+        amount=state.authorized,
+        workflow_id=void_workflow_id(state),
+    )
+    return (captured, released)
+
+
+def _captured_again(command: RecordCaptured, state: Captured, attempt: Attempt) -> tuple[e.OrderEvent, ...]:
+    number, transaction_id = command.attempt, command.processor_transaction_id
+    taken: tuple[Attempt | Surplus, ...] = (
+        state.attempt,
+        *(one for one in state.facts.surplus if one.refund is not None),
+    )
+    if any(payment.is_same_payment(number, transaction_id) for payment in taken):
+        return _identified(command, state, attempt)
     return (
         e.SurplusPaymentCaptured(
-            **_head(command, state),
-            attempt=command.attempt,
+            **event_head(command, state),
+            attempt=number,
             refund_id=command.surplus_refund_id,
             processor=attempt.processor,
-            processor_order_id=command.processor_order_id,
-            processor_transaction_id=command.processor_transaction_id,
+            processor_order_id=command.processor_order_id or attempt.processor_order_id,
+            processor_transaction_id=transaction_id or attempt.processor_transaction_id,
             amount=command.amount,
         ),
     )
@@ -294,11 +284,11 @@ def record_failed(command: RecordFailed, state: Paid) -> tuple[e.OrderEvent, ...
     """A failure ends only the current attempt, and only while it has no money."""
     if not isinstance(state, Processing | RequiresAction) or state.attempt.number != command.attempt:
         return ()
-    if isinstance(state, RequiresAction) and state.cancel is not None:
-        return (_cancelled(command, state, state.cancel.reason, 0, command.processor_transaction_id),)
+    if state.cancel is not None:
+        return (_cancelled(command, state, state.cancel.reason, None),)
     return (
         e.PaymentFailed(
-            **_head(command, state),
+            **event_head(command, state),
             attempt=command.attempt,
             code=command.code,
             decline_code=command.decline_code,
@@ -310,103 +300,106 @@ def record_failed(command: RecordFailed, state: Paid) -> tuple[e.OrderEvent, ...
 
 
 def record_voided(command: RecordVoided, state: Paid) -> tuple[e.OrderEvent, ...]:
-    if not isinstance(state, Processing | RequiresAction | Authorized) or state.attempt.number != command.attempt:
+    """The end of the current attempt's payment is the end of the order, also of one that failed.
+
+    So a failure and an end make a cancelled order in whichever order they are told.
+    """
+    if not isinstance(state, Processing | RequiresAction | Authorized | Failed):
         return ()
-    asked = None if isinstance(state, Processing) else state.cancel
+    transaction_id = command.processor_transaction_id
+    if state.attempt.number != command.attempt:
+        return ()
+    if isinstance(state, Authorized) and not state.attempt.is_same_payment(command.attempt, transaction_id):
+        return ()
+    asked = None if isinstance(state, Failed) else state.cancel
     reason = command.reason if asked is None else asked.reason
-    released = state.authorized if isinstance(state, Authorized) else 0
-    return (_cancelled(command, state, reason, released, command.processor_transaction_id),)
+    return (_cancelled(command, state, reason, transaction_id or state.attempt.processor_transaction_id),)
 
 
 def record_outcome_unknown(command: RecordOutcomeUnknown, state: Paid) -> tuple[e.OrderEvent, ...]:
+    """Only what is under way can be in doubt: a doubt about the payment ends with its authorization."""
     if not isinstance(state, Processing | RequiresAction | Authorized) or state.outcome_unknown:
         return ()
-    if state.attempt.number != command.attempt:
+    if state.attempt.number != command.attempt or not _is_under_way(command.operation, state):
         return ()
     return (
         e.PaymentOutcomeUnknown(
-            **_head(command, state), attempt=command.attempt, operation=command.operation, reason=command.reason
+            **event_head(command, state), attempt=command.attempt, operation=command.operation, reason=command.reason
         ),
     )
 
 
-def record_refusal(command: RecordCaptureFailed | RecordCancelFailed, state: Existing) -> tuple[e.OrderEvent, ...]:
+def _is_under_way(operation: e.Operation, state: Processing | RequiresAction | Authorized) -> bool:
+    match operation:
+        case "payment":
+            return not isinstance(state, Authorized)
+        case "capture":
+            return isinstance(state, Authorized) and (
+                state.capture is not None or state.facts.capture_method == "automatic"
+            )
+        case "void":
+            return state.cancel is not None
+        case _:
+            assert_never(operation)
+
+
+def record_refusal(command: RefusalReport, state: Existing) -> tuple[e.OrderEvent, ...]:
     """The processor refused a capture or a cancellation: what it was asked of stands as before."""
+    if not isinstance(state, Processing | RequiresAction | Authorized):
+        return ()
+    if command.attempt not in (None, state.attempt.number):
+        return ()
     match command, state:
         case RecordCaptureFailed(), Authorized() if state.capture is not None:
-            return (e.CaptureFailed(**_head(command, state), code=command.code, message=command.message),)
-        case RecordCancelFailed(), Authorized() | RequiresAction() if state.cancel is not None:
-            return (e.CancelFailed(**_head(command, state), code=command.code, message=command.message),)
+            return (e.CaptureFailed(**event_head(command, state), code=command.code, message=command.message),)
+        case RecordCancelFailed(), _ if state.cancel is not None:
+            return (e.CancelFailed(**event_head(command, state), code=command.code, message=command.message),)
         case _:
             return ()
 
 
-def record_refund(command: RefundReport, state: Existing) -> tuple[e.OrderEvent, ...]:
-    """A refund's result. One that failed after it had succeeded is believed: processors do give the money back to the
-    merchant then (Stripe, "failed refunds"), and the amount can be refunded again."""
-    if not isinstance(state, Captured) or command.refund_id not in state.refunds:
-        raise NotFound("This order has no such refund.")
-    refund = state.refunds[command.refund_id]
-    match command:
-        case RecordRefundSucceeded():
-            if refund.status == "success":
-                return ()
-            if refund.status == "failed" and refund.amount > state.refundable:
-                raise AmountMismatch(f"A late refund of {refund.amount} is more than what is left of the capture.")
-            return (
-                e.RefundSucceeded(
-                    **_head(command, state),
-                    refund_id=command.refund_id,
-                    processor_refund_id=command.processor_refund_id,
-                ),
-            )
-        case RecordRefundFailed():
-            if refund.status == "failed":
-                return ()
-            return (
-                e.RefundFailed(
-                    **_head(command, state),
-                    refund_id=command.refund_id,
-                    code=command.code,
-                    message=command.message,
-                    processor_refund_id=command.processor_refund_id,
-                ),
-            )
-        case RecordRefundUnknown():
-            if refund.status != "pending" or refund.outcome_unknown:
-                return ()
-            return (
-                e.RefundOutcomeUnknown(**_head(command, state), refund_id=command.refund_id, reason=command.reason),
-            )
-        case _:
-            assert_never(command)
+def _require_amount(command: RecordAuthorized | RecordCaptured, state: Paid, *, exactly: bool) -> None:
+    """Only a manual capture may be of less than the order. Raises AmountMismatch."""
+    facts, amount = state.facts, command.amount
+    if command.currency not in (None, facts.currency):
+        raise AmountMismatch(
+            f"The processor reports {command.currency}, the order is in {facts.currency}.", param="currency"
+        )
+    if not 0 < amount <= facts.amount or (exactly and amount != facts.amount):
+        raise AmountMismatch(f"The processor reports {amount}, the order is for {facts.amount}.", param="amount")
 
 
-def _require_possible_amount(amount: int, state: Paid) -> None:
-    if not 0 < amount <= state.facts.amount:
-        raise AmountMismatch(f"The processor reports {amount}, the order is for {state.facts.amount}.", param="amount")
+def _identified(
+    command: RecordProcessing | RecordActionRequired | RecordAuthorized | RecordCaptured,
+    state: Paid,
+    attempt: Attempt,
+    *,
+    ahead: int = 1,
+) -> tuple[e.OrderEvent, ...]:
+    """What a report that is no news otherwise tells of the processor's ids; a known id is never replaced."""
+    order_id = command.processor_order_id if attempt.processor_order_id is None else None
+    transaction_id = command.processor_transaction_id if attempt.processor_transaction_id is None else None
+    if order_id is None and transaction_id is None:
+        return ()
+    return (
+        e.PaymentIdentified(
+            **event_head(command, state, ahead=ahead),
+            attempt=attempt.number,
+            processor_order_id=order_id,
+            processor_transaction_id=transaction_id,
+        ),
+    )
 
 
 def _cancelled(
     command: RecordFailed | RecordVoided,
-    state: Processing | RequiresAction | Authorized,
+    state: Processing | RequiresAction | Authorized | Failed,
     reason: str | None,
-    released: int,
-    processor_transaction_id: str | None,
+    ended_transaction_id: str | None,
 ) -> e.OrderCancelled:
     return e.OrderCancelled(
-        **_head(command, state),
+        **event_head(command, state),
         reason=reason,
-        released=released,
-        processor_transaction_id=processor_transaction_id or state.attempt.processor_transaction_id,
+        released=state.authorized if isinstance(state, Authorized) else 0,
+        processor_transaction_id=ended_transaction_id,
     )
-
-
-def _head(command: Report, state: Existing) -> dict[str, Any]:
-    """The fields that every event of this command begins with."""
-    return {
-        "originator_id": state.facts.order_id,
-        "originator_version": state.facts.version + 1,
-        "timestamp": command.now,
-        "meta": command.meta,
-    }

@@ -62,8 +62,9 @@ _SOCKET_DIR_LINE: Final = 4
 _STATUS_LINE: Final = 7
 _LOG_BYTES_MAX: Final = 10 * 1024 * 1024
 _POLL_S: Final = 0.01
-_SHUTDOWNS: Final = ((signal.SIGINT, 4.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 2.0))
-"""What ends a server, and for how many seconds we wait then: a fast shutdown, an immediate one, no more asking."""
+_SHUTDOWNS: Final = ((signal.SIGINT, 0.6), (signal.SIGQUIT, 0.3), (signal.SIGKILL, 0.1))
+"""What ends a server (a fast shutdown, an immediate one, no more asking), and the share of the time each may take."""
+STOP_WITHIN_S: Final = 8.0
 
 # The guard waits for the end of its standard input, which comes when the process that holds the other end is gone
 # (however it went), and then asks that very server for a fast shutdown.
@@ -109,10 +110,10 @@ class EmbeddedPostgres(ServerAddress):
         """Whether the server process is alive."""
         return self.server.poll() is None
 
-    def stop(self) -> None:
-        """Stop the server, by force after a while (:data:`_SHUTDOWNS`). Safe to call twice."""
+    def stop(self, *, within_s: float = STOP_WITHIN_S) -> None:
+        """Stop the server, by force when it takes longer than ``within_s``. Safe to call twice."""
         try:
-            _end_process(self.server)
+            _end_process(self.server, within_s)
         finally:
             if self._guard.stdin is not None:
                 self._guard.stdin.close()
@@ -132,8 +133,8 @@ def start(data_dir: Path, *, timeout_s: float = 30.0, overrides: Mapping[str, st
     deadline_s = time.monotonic() + timeout_s
     account = server_account()
     home = reachable_home(data_dir.absolute() / "postgres", account)
-    lock = _take_ownership(home)
-    try:
+    with contextlib.ExitStack() as undo:
+        lock = undo.enter_context(_take_ownership(home))
         binaries = runnable_binaries(account)
         cluster = home / "cluster"
         _stop_leftover(cluster)
@@ -144,16 +145,12 @@ def start(data_dir: Path, *, timeout_s: float = 30.0, overrides: Mapping[str, st
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         server = _launch(command, cluster=cluster, log=home / "server.log", account=account, deadline_s=deadline_s)
+        undo.callback(_end_process, server)
         guard = _launch_guard(server.pid, cluster)
-    except BaseException:
-        lock.close()
-        raise
-    postgres = EmbeddedPostgres(socket_dir=socket_dir, pid=server.pid, server=server, _guard=guard, _lock=lock)
-    try:
+        postgres = EmbeddedPostgres(socket_dir=socket_dir, pid=server.pid, server=server, _guard=guard, _lock=lock)
+        undo.callback(postgres.stop)
         _ensure_roles(postgres)
-    except BaseException:
-        postgres.stop()
-        raise
+        undo.pop_all()
     return postgres
 
 
@@ -255,13 +252,13 @@ def _launch_guard(pid: int, cluster: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _end_process(server: subprocess.Popen[bytes]) -> None:
-    for signal_number, patience_s in _SHUTDOWNS:
+def _end_process(server: subprocess.Popen[bytes], within_s: float = STOP_WITHIN_S) -> None:
+    for signal_number, share in _SHUTDOWNS:
         if server.poll() is not None:
             return
         server.send_signal(signal_number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(patience_s)
+            server.wait(within_s * share)
 
 
 def _stop_leftover(cluster: Path) -> None:
@@ -273,10 +270,10 @@ def _stop_leftover(cluster: Path) -> None:
     if _is_postmaster(pid, cluster):
         with contextlib.suppress(psutil.NoSuchProcess):
             leftover = psutil.Process(pid)
-            for signal_number, patience_s in _SHUTDOWNS:
+            for signal_number, share in _SHUTDOWNS:
                 leftover.send_signal(signal_number)
                 with contextlib.suppress(psutil.TimeoutExpired):
-                    leftover.wait(patience_s)
+                    leftover.wait(STOP_WITHIN_S * share)
                     return
     elif psutil.pid_exists(pid):
         # The server would believe in that process. Backends of the dead one are still found by their shared memory.

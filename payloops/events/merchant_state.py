@@ -75,19 +75,12 @@ class ImpossibleHistory(Exception):
 
 def evolve(state: MerchantState, event: e.MerchantEvent) -> MerchantState:
     """The state after ``event``. Raises ImpossibleHistory."""
-    if isinstance(event, e.MerchantRegistered):
-        return Registered(
-            merchant_id=event.originator_id,
-            version=event.originator_version,
-            name=event.name,
-            email=event.email,
-            email_digest=event.email_digest,
-            password_hash=event.password_hash,
-            created_at=event.timestamp,
-            updated_at=event.timestamp,
-        )
     if isinstance(state, Absent):
-        raise ImpossibleHistory(f"{event.TOPIC} in a stream that begins with no merchant.registered")
+        if not isinstance(event, e.MerchantRegistered) or event.originator_version != 1:
+            raise ImpossibleHistory(f"{event.TOPIC} begins a stream at version {event.originator_version}")
+        return _registered(event)
+    if event.originator_version != state.version + 1:
+        raise ImpossibleHistory(f"version {event.originator_version} follows version {state.version}")
     return _evolve_registered(replace(state, version=event.originator_version), event)
 
 
@@ -95,14 +88,14 @@ def _evolve_registered(state: Registered, event: e.MerchantEvent) -> Registered:
     match event:
         case e.ProfileChanged():
             return replace(state, name=event.name, webhook_url=event.webhook_url, updated_at=event.timestamp)
-        case e.ApiKeyCreated():
+        case e.ApiKeyCreated() if event.key_id not in state.api_keys:
             return replace(state, api_keys={**state.api_keys, event.key_id: _key(event)})
-        case e.ApiKeyRevoked():
+        case e.ApiKeyRevoked() if event.key_id in state.api_keys:
             key = replace(state.api_keys[event.key_id], revoked_at=event.timestamp)
             return replace(state, api_keys={**state.api_keys, event.key_id: key})
         case e.ProcessorConfigured():
             return _with(state, _config(state.processors.get(event.processor), event))
-        case e.ProcessorFlagsChanged():
+        case e.ProcessorFlagsChanged() if event.processor in state.processors:
             config = replace(
                 state.processors[event.processor],
                 enabled=event.enabled,
@@ -111,16 +104,35 @@ def _evolve_registered(state: Registered, event: e.MerchantEvent) -> Registered:
                 updated_at=event.timestamp,
             )
             return _with(state, config)
-        case e.ProcessorRemoved():
+        case e.ProcessorRemoved() if event.processor in state.processors:
             return replace(state, processors={k: v for k, v in state.processors.items() if k != event.processor})
-        case e.MerchantRegistered():
-            raise ImpossibleHistory("a second merchant.registered")
+        case (
+            e.MerchantRegistered()
+            | e.ApiKeyCreated()
+            | e.ApiKeyRevoked()
+            | e.ProcessorFlagsChanged()
+            | e.ProcessorRemoved()
+        ):
+            raise ImpossibleHistory(f"{event.TOPIC} of what is there already, or not at all")
         case _:
             assert_never(event)
 
 
 def _with(state: Registered, config: ProcessorConfig) -> Registered:
     return replace(state, processors={**state.processors, config.processor: config})
+
+
+def _registered(event: e.MerchantRegistered) -> Registered:
+    return Registered(
+        merchant_id=event.originator_id,
+        version=event.originator_version,
+        name=event.name,
+        email=event.email,
+        email_digest=event.email_digest,
+        password_hash=event.password_hash,
+        created_at=event.timestamp,
+        updated_at=event.timestamp,
+    )
 
 
 def _key(event: e.ApiKeyCreated) -> ApiKey:

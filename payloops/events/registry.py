@@ -15,10 +15,10 @@ EVENT_CLASSES: Final[tuple[type[Event], ...]] = (*get_args(MerchantEvent), *get_
 EARLIER_TOPICS: Final[dict[str, type[Event]]] = {}
 """Topics of earlier versions -> the class that reads them with its upcasters."""
 
+CLASS_BY_TOPIC: Final[dict[str, type[Event]]] = {event.TOPIC: event for event in EVENT_CLASSES} | EARLIER_TOPICS
+
 
 def register_topics() -> None:
     """Make the library's ``resolve_topic`` know our topics, so that its own mapper and recorder read our log too."""
-    for event_class in EVENT_CLASSES:
-        register_topic(event_class.TOPIC, event_class)
-    for topic, event_class in EARLIER_TOPICS.items():
+    for topic, event_class in CLASS_BY_TOPIC.items():
         register_topic(topic, event_class)

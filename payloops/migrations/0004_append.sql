@@ -1,14 +1,15 @@
 -- Appends a batch of commands in one transaction. Only an offending command is left out, never the batch.
 --
--- p_command … p_state: the events, in order, each with the number of its command. A stream occurs in one command only.
+-- p_command … p_state: the events, in order, each with the number of its command. A stream occurs in one command only, and
+-- its events stand next to each other.
 -- p_checks: per command that has any, {c, key (API key that must still hold), claim, owner,
 --   idem, merchant, hash, status, body, sealed, flight (seconds that the first request may wait)}.
 -- p_orders …: rows of the read tables, each with its command's number c.
 --
 -- Returns a row per command: outcome is
 --   appended      at first_position (null when it has no events)
---   same          these very events are in the log already: an earlier try was committed
---   conflict      the stream has moved on
+--   same          these very events are in the log already, all of them: an earlier try was committed
+--   conflict      the stream has moved on, or is not that far
 --   replayed      the idempotency key has been used: the stored request hash and response are returned
 --   in_flight     as replayed, and the first request still waits for its outcome
 --   unauthorized  the API key is unknown, revoked or expired
@@ -37,7 +38,7 @@ DECLARE
     v_head bigint;
     v_now timestamptz;
     v_found integer[];
-    v_same integer[];
+    v_denied integer[];
     v_refused integer[] := '{}';
     v_count bigint;
     v_outbox bigint := 0;
@@ -46,36 +47,52 @@ BEGIN
     SELECT h.position INTO STRICT v_head FROM log_head h FOR UPDATE;
     v_now := clock_timestamp();
 
-    IF p_checks IS NOT NULL THEN
-        SELECT array_agg(k.c) INTO v_found
-        FROM json_to_recordset(p_checks) AS k (c integer, key uuid)
-        WHERE k.key IS NOT NULL AND NOT EXISTS (
-            SELECT FROM api_keys a
-            WHERE a.id = k.key AND a.revoked_at IS NULL AND (a.expires_at IS NULL OR a.expires_at > v_now));
-        IF v_found IS NOT NULL THEN
-            v_refused := v_refused || v_found;
-            RETURN QUERY SELECT u, 'unauthorized', NULL::bigint, NULL::text, NULL::integer, NULL::text, NULL::boolean
-                FROM unnest(v_found) u;
-        END IF;
-    END IF;
+    -- A stream goes on where it ends. One look at the end of each stream tells.
+    SELECT array_agg(DISTINCT g.c) INTO v_found
+    FROM (
+        SELECT e.c, e.stream, e.version, e.stream = lag(e.stream) OVER w AS goes_on, e.version - lag(e.version) OVER w AS step
+        FROM unnest(p_command, p_stream, p_version) WITH ORDINALITY AS e (c, stream, version, place)
+        WINDOW w AS (ORDER BY e.place)
+    ) g
+    WHERE CASE WHEN g.goes_on THEN g.step <> 1
+        ELSE g.version <> 1 + coalesce(
+            (SELECT max(s.originator_version) FROM stored_events s WHERE s.originator_id = g.stream), 0)
+        END;
 
-    -- These events are there already: this is the second try of a batch whose answer was lost.
-    SELECT array_agg(DISTINCT e.c) FILTER (WHERE s.topic = e.topic AND s.state = e.state),
-           array_agg(DISTINCT e.c) FILTER (WHERE s.topic <> e.topic OR s.state <> e.state)
-    INTO v_same, v_found
-    FROM unnest(p_command, p_stream, p_version, p_topic, p_state) AS e (c, stream, version, topic, state)
-    JOIN stored_events s ON s.originator_id = e.stream AND s.originator_version = e.version;
-    IF v_same IS NOT NULL OR v_found IS NOT NULL THEN
-        v_same := array(SELECT unnest(v_same) EXCEPT SELECT unnest(v_found || v_refused));
+    IF v_found IS NULL THEN
+        v_found := '{}';
+    ELSE
+        -- All events of the command are there, byte for byte (each names its command by a fresh id): this is the second
+        -- try of a batch whose answer was lost. It was allowed then, whatever has become of the API key since.
+        v_refused := array(
+            SELECT e.c
+            FROM unnest(p_command, p_stream, p_version, p_topic, p_state) AS e (c, stream, version, topic, state)
+            LEFT JOIN stored_events s ON s.originator_id = e.stream AND s.originator_version = e.version
+                AND s.topic = e.topic AND s.state = e.state
+            WHERE e.c = ANY (v_found)
+            GROUP BY e.c
+            HAVING count(*) = count(s.notification_id));
         v_found := array(SELECT unnest(v_found) EXCEPT SELECT unnest(v_refused));
         RETURN QUERY
             SELECT e.c, 'same', min(s.notification_id), NULL::text, NULL::integer, NULL::text, NULL::boolean
             FROM unnest(p_command, p_stream, p_version) AS e (c, stream, version)
             JOIN stored_events s ON s.originator_id = e.stream AND s.originator_version = e.version
-            WHERE e.c = ANY (v_same) GROUP BY e.c;
-        v_refused := v_refused || v_same;
-    ELSE
-        v_found := '{}';
+            WHERE e.c = ANY (v_refused) GROUP BY e.c;
+    END IF;
+
+    IF p_checks IS NOT NULL THEN
+        v_denied := array(
+            SELECT k.c
+            FROM json_to_recordset(p_checks) AS k (c integer, key uuid)
+            WHERE k.key IS NOT NULL AND k.c <> ALL (v_refused) AND NOT EXISTS (
+                SELECT FROM api_keys a
+                WHERE a.id = k.key AND a.revoked_at IS NULL AND (a.expires_at IS NULL OR a.expires_at > v_now)));
+        IF cardinality(v_denied) > 0 THEN
+            v_refused := v_refused || v_denied;
+            v_found := array(SELECT unnest(v_found) EXCEPT SELECT unnest(v_denied));
+            RETURN QUERY SELECT u, 'unauthorized', NULL::bigint, NULL::text, NULL::integer, NULL::text, NULL::boolean
+                FROM unnest(v_denied) u;
+        END IF;
     END IF;
 
     IF p_checks IS NOT NULL THEN
@@ -101,19 +118,21 @@ BEGIN
     END IF;
 
     IF p_checks IS NOT NULL THEN
-        SELECT array_agg(k.c) INTO v_found
-        FROM json_to_recordset(p_checks) AS k (c integer, claim text)
-        JOIN claims l ON l.claim = k.claim
-        WHERE k.c <> ALL (v_refused);
-        IF v_found IS NOT NULL THEN
-            v_refused := v_refused || v_found;
+        v_denied := array(
+            SELECT k.c
+            FROM json_to_recordset(p_checks) AS k (c integer, claim text, owner uuid)
+            JOIN claims l ON l.claim = k.claim AND l.owner <> k.owner
+            WHERE k.c <> ALL (v_refused));
+        IF cardinality(v_denied) > 0 THEN
+            v_refused := v_refused || v_denied;
             RETURN QUERY SELECT u, 'claimed', NULL::bigint, NULL::text, NULL::integer, NULL::text, NULL::boolean
-                FROM unnest(v_found) u;
+                FROM unnest(v_denied) u;
         END IF;
 
         INSERT INTO claims (claim, owner)
         SELECT k.claim, k.owner FROM json_to_recordset(p_checks) AS k (c integer, claim text, owner uuid)
-        WHERE k.claim IS NOT NULL AND k.c <> ALL (v_refused);
+        WHERE k.claim IS NOT NULL AND k.c <> ALL (v_refused)
+        ON CONFLICT (claim) DO NOTHING;
 
         INSERT INTO idempotency_keys
             (id, merchant_id, request_hash, response_status, response_body, response_sealed, in_flight_until, created_at)

@@ -6,14 +6,23 @@ from payloops.events import order as e
 from payloops.events.order_state import Captured, Existing, OrderState
 from payloops.projections.base import InlineProjection, Row
 
+REFUND_EVENTS = (
+    e.RefundRequested
+    | e.RefundDiscovered
+    | e.RefundIdentified
+    | e.RefundSucceeded
+    | e.RefundFailed
+    | e.RefundOutcomeUnknown
+)
+
 
 def rows(_before: OrderState, event: e.OrderEvent, after: Existing) -> list[Row]:
-    """The row of the refund that the event is about."""
-    if not isinstance(event, e.RefundRequested | e.RefundSucceeded | e.RefundFailed | e.RefundOutcomeUnknown):
+    """The row of the refund that the event is about; a surplus payment's refund is none of the order's."""
+    if not isinstance(event, REFUND_EVENTS) or not isinstance(after, Captured):
         return []
-    if not isinstance(after, Captured):
+    refund = after.refunds.get(event.refund_id)
+    if refund is None:
         return []
-    refund = after.refunds[event.refund_id]
     return [
         {
             "id": refund.refund_id,

@@ -38,11 +38,15 @@ def rows(before: OrderState, event: e.OrderEvent, after: Existing) -> list[Row]:
             return _refused(before, event, after)
         case e.CancelRequested() | e.CancelFailed() | e.OrderCancelled():
             return _cancelling(before, event, after)
+        case e.SurplusPaymentAuthorized():
+            return [_done(event, after, ("authorization", event.attempt, 0), event.amount)]
         case e.SurplusPaymentCaptured():
-            return [_done(event, after, ("capture", event.attempt, -1), event.amount)]
-        case e.RefundRequested() | e.RefundSucceeded() | e.RefundFailed():
+            return [_done(event, after, ("capture", event.attempt, -1), event.amount), *_refund(event, after)]
+        case e.RefundRequested() | e.RefundDiscovered() | e.RefundIdentified() | e.RefundSucceeded() | e.RefundFailed():
             return _refund(event, after)
-        case e.OrderCreated() | e.PaymentProcessing() | e.PaymentActionRequired():
+        case e.OrderCreated() | e.PaymentDiscovered() | e.PaymentProcessing() | e.PaymentActionRequired():
+            return []
+        case e.PaymentIdentified():
             return []
         case e.PaymentOutcomeUnknown() | e.RefundOutcomeUnknown():
             return []
@@ -92,7 +96,7 @@ def _cancelling(
     before: OrderState, event: e.CancelRequested | e.CancelFailed | e.OrderCancelled, after: Existing
 ) -> list[Row]:
     if isinstance(before, Authorized):
-        key: Key = ("void", before.attempt.number, after.facts.cancels_requested)
+        key: Key = ("void", before.attempt.number, after.facts.voids_requested)
         match event:
             case e.CancelRequested():
                 return [_row(event, after, key, before.authorized, "pending")]
@@ -112,10 +116,21 @@ def _cancelling(
     return []
 
 
-def _refund(event: e.RefundRequested | e.RefundSucceeded | e.RefundFailed, after: Existing) -> list[Row]:
-    if not isinstance(after, Captured):
+def _refund(
+    event: (
+        e.RefundRequested
+        | e.RefundDiscovered
+        | e.RefundIdentified
+        | e.RefundSucceeded
+        | e.RefundFailed
+        | e.SurplusPaymentCaptured
+    ),
+    after: Existing,
+) -> list[Row]:
+    """The refund's transaction, of a surplus payment too."""
+    refund = after.refund(event.refund_id) if isinstance(after, Captured) else None
+    if refund is None:
         return []
-    refund = after.refunds[event.refund_id]
     row = _row(event, after, ("refund", 0, 0), refund.amount, refund.status, refund.refund_id)
     row["processor_transaction_id"] = refund.processor_refund_id
     row["error_code"], row["error_message"] = refund.error_code, refund.error_message
@@ -123,7 +138,13 @@ def _refund(event: e.RefundRequested | e.RefundSucceeded | e.RefundFailed, after
 
 
 def _done(
-    event: e.PaymentAuthorized | e.PaymentCaptured | e.SurplusPaymentCaptured | e.OrderCancelled,
+    event: (
+        e.PaymentAuthorized
+        | e.PaymentCaptured
+        | e.SurplusPaymentAuthorized
+        | e.SurplusPaymentCaptured
+        | e.OrderCancelled
+    ),
     after: Existing,
     key: Key,
     amount: int,

@@ -109,12 +109,13 @@ class Control:
             for known in store.documents(account, ENDPOINT, Page(limit=_ENDPOINTS_MAX)):
                 if known.body["url"] == url:
                     known.hidden = hidden
-                    store.save_document(known)
+                    store.write_document(known)
                     return known.id, False
             processor = "razorpay" if account.startswith("rzp_") else "stripe"
             store.add_account(account, processor, None, now_s)
             body = objects.new_webhook_endpoint(url, ["*"], now_s, description="sandbox control", metadata={})
-            return store.add_document(account, ENDPOINT, body, created_s=now_s, hidden=hidden).id, True
+            store.write_document(StoredDocument(0, body["id"], account, ENDPOINT, None, now_s, body, hidden))
+            return body["id"], True
 
     def _authenticate(self, request: web.Request, parameters: Parameters) -> Reply:
         passed = _required(parameters, "result", ("succeed", "fail")) == "succeed"
@@ -137,8 +138,7 @@ class Control:
         return self._act(request, lambda work, payment: customers.close_dispute(work, payment, won=won))
 
     def _act(self, request: web.Request, act: Callable[[Work, StoredDocument], Document]) -> Reply:
-        account, payment = customers.subject(self._engine, request.match_info["id"])
-        with self._engine.work(account) as work:
+        with customers.acting_on(self._engine, request.match_info["id"]) as (work, payment):
             return json_reply(200, act(work, payment))
 
     def _forget(self, request: web.Request, _: Parameters) -> Reply:

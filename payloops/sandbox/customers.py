@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from payloops.sandbox import ledger
@@ -32,6 +34,17 @@ def subject(engine: Engine, payment_id: str) -> tuple[Account, StoredDocument]:
     return account, found
 
 
+@contextmanager
+def acting_on(engine: Engine, payment_id: str) -> Iterator[tuple[Work, StoredDocument]]:
+    """Work on the payment (or Razorpay order) of an id.
+
+    :raises Refusal: 404.
+    """
+    account, found = subject(engine, payment_id)
+    with engine.work(account) as work:
+        yield work, work.find(found.kind, found.id) or found
+
+
 def authenticate(work: Work, payment: StoredDocument, *, passed: bool) -> Document:
     """The customer's answer to 3-D Secure. The payment as the ledger shows it.
 
@@ -40,7 +53,7 @@ def authenticate(work: Work, payment: StoredDocument, *, passed: bool) -> Docume
     if payment.kind != stripe.INTENT:
         raise problem(400, "not_supported", "At Razorpay the customer authenticates within the checkout: use /pay.")
     stripe.authenticate(work, payment, passed=passed)
-    return ledger.stripe_payment(work.store, payment)
+    return ledger.stripe_payment(work, payment)
 
 
 def pay(work: Work, payment: StoredDocument, *, method: str, token: str) -> Document:
@@ -53,7 +66,7 @@ def pay(work: Work, payment: StoredDocument, *, method: str, token: str) -> Docu
         raise problem(400, "invalid_request", f"There is no test token {token}.", "token")
     if payment.kind == stripe.INTENT:
         stripe.confirm(work, payment, stripe.new_method(work, fate), stripe.Confirmation())
-        return ledger.stripe_payment(work.store, payment)
+        return ledger.stripe_payment(work, payment)
     order = work.find(razorpay.ORDER, payment.body.get("order_id", payment.id))
     if order is None:
         raise RuntimeError("the order of a stored payment is missing")

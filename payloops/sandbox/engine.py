@@ -37,16 +37,20 @@ class Reminding(Protocol):
 
 
 class Work:
-    """One transaction on behalf of one account."""
+    """One transaction on behalf of one account.
+
+    New and changed documents are written when it finishes, or before a list is read: a payment that is made, charged
+    and captured at once is one row written once. Within one work a document is one object, however often it is found.
+    """
 
     def __init__(
         self, engine: Engine, account: Account, now: datetime, *, request_id: str | None, idempotency_key: str | None
     ) -> None:
         self._engine = engine
-        self.store = engine.store
+        self._store = engine.store
         self.account = account
         self.now_s = int(now.timestamp())
-        self.now_ms = int(now.timestamp() * 1000)
+        self._now_ms = int(now.timestamp() * 1000)
         self.request_id = request_id
         """The request that causes this; None for what the processor, the customer or a dashboard does."""
         self.idempotency_key = idempotency_key
@@ -54,9 +58,13 @@ class Work:
         """Where the sandbox's own pages are reached by a browser."""
         self.deliveries: list[Delivery] = []
         self.appointments: list[Appointment] = []
-        self._emitted: list[tuple[str, StoredDocument]] = []
+        self._known: dict[str, StoredDocument] = {}
+        self._unsaved: dict[str, StoredDocument] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
+        self._emitted: list[tuple[str, str]] = []
         self._endpoints: list[StoredDocument] | None = None
 
+    # ----------------------------------------------------------------------------------------------------- documents
     def add(
         self,
         kind: str,
@@ -67,52 +75,90 @@ class Work:
         labels: Mapping[str, str] | None = None,
     ) -> StoredDocument:
         """Keep a new document of this account."""
-        document = self.store.add_document(
-            self.account.key, kind, body, created_s=self.now_s, parent=parent, hidden=hidden
-        )
+        document = StoredDocument(0, body["id"], self.account.key, kind, parent, self.now_s, body, hidden or {})
+        self._known[document.id] = self._unsaved[document.id] = document
         if labels:
-            self.store.label(document, labels)
+            self._labels[document.id] = labels
         return document
 
     def save(self, document: StoredDocument) -> None:
         """Write a changed document."""
-        self.store.save_document(document)
+        self._unsaved[document.id] = document
+
+    def relabel(self, document: StoredDocument, labels: Mapping[str, str]) -> None:
+        """Replace what a document can be found by."""
+        self._labels[document.id] = labels
+        self._unsaved[document.id] = document
+
+    def delete(self, document: StoredDocument) -> None:
+        """Drop a stored document."""
+        self._flush()
+        self._known.pop(document.id, None)
+        self._store.delete_document(document)
 
     def find(self, kind: str, document_id: str) -> StoredDocument | None:
         """The account's own document of that kind and id."""
-        document = self.store.document(document_id)
+        document = self._known.get(document_id) or self._store.document(document_id)
         if document is None or document.kind != kind or document.account != self.account.key:
             return None
-        return document
+        return self._known.setdefault(document_id, document)
 
+    def documents(self, kind: str, page: Page, *, parent: str | None = None) -> list[StoredDocument]:
+        """One page of a kind, or of a kind under one parent; newest first."""
+        self._flush()
+        return self._same(self._store.documents(self.account.key, kind, page, parent=parent))
+
+    def labelled(self, kind: str, name: str, value: str, limit: int) -> list[StoredDocument]:
+        """The documents that carry a label, newest first."""
+        self._flush()
+        return self._same(self._store.documents_of_label(self.account.key, kind, name, value, limit))
+
+    def _same(self, found: list[StoredDocument]) -> list[StoredDocument]:
+        return [self._known.setdefault(document.id, document) for document in found]
+
+    def _flush(self) -> None:
+        for document in self._unsaved.values():
+            is_new = not document.seq
+            self._store.write_document(document)
+            labels = self._labels.get(document.id)
+            if labels is not None:
+                self._store.label(document, labels, replace=not is_new)
+        self._unsaved.clear()
+        self._labels.clear()
+
+    # -------------------------------------------------------------------------------------------------------- events
     def endpoints(self) -> list[StoredDocument]:
         """The account's enabled webhook endpoints, oldest first."""
         if self._endpoints is None:
-            found = self.store.documents(self.account.key, ENDPOINT, Page(limit=_ENDPOINTS_MAX))
+            found = self._store.documents(self.account.key, ENDPOINT, Page(limit=_ENDPOINTS_MAX))
             self._endpoints = [endpoint for endpoint in reversed(found) if endpoint.body["status"] == "enabled"]
         return self._endpoints
 
     def emit(self, event_id: str, event_type: str, event: Document) -> None:
-        """Publish an event; it is sent to the endpoints that want it once the transaction is committed."""
-        document = self.store.add_document(
-            self.account.key, EVENT, event, created_s=self.now_s, document_id=event_id, parent=event_type
-        )
-        self._emitted.append((event_type, document))
+        """Publish an event as things are now; it is sent to the endpoints that want it after the commit."""
+        document = StoredDocument(0, event_id, self.account.key, EVENT, event_type, self.now_s, event, {})
+        self._store.write_document(document)
+        self._emitted.append((event_type, event_id))
+
+    def pending_deliveries_of(self, event_id: str) -> int:
+        """How many endpoints still wait for an event."""
+        return self._store.pending_deliveries_of(event_id)
 
     def later(self, action: str, subject: str) -> None:
         """Let the processor do something by itself after the settling delay."""
-        due_ms = self.now_ms + self._engine.settle_delay_ms
-        self.appointments.append(self.store.add_appointment(self.account.key, action, subject, due_ms))
+        due_ms = self._now_ms + self._engine.settle_delay_ms
+        self.appointments.append(self._store.add_appointment(self.account.key, action, subject, due_ms))
 
     def finish(self) -> None:
-        """Plan the deliveries of the events, each endpoint with its own bad manners."""
+        """Write what is unsaved and plan the deliveries of the events, each endpoint with its own bad manners."""
+        self._flush()
         for endpoint in self.endpoints() if self._emitted else []:
             wanted = endpoint.body["enabled_events"]
-            events = [event.id for kind, event in self._emitted if "*" in wanted or kind in wanted]
+            events = [event_id for event_type, event_id in self._emitted if "*" in wanted or event_type in wanted]
             manners = Manners.from_document(endpoint.hidden.get("manners", {}))
             for event_id, delay_ms in manners.schedule(events, self._engine.chance):
-                delivery = self.store.add_delivery(self.account.key, event_id, endpoint.id, self.now_ms + delay_ms)
-                self.deliveries.append(delivery)
+                due_ms = self._now_ms + delay_ms
+                self.deliveries.append(self._store.add_delivery(self.account.key, event_id, endpoint.id, due_ms))
 
 
 Action = Callable[[Work, str], None]

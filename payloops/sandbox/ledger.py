@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from payloops.sandbox.engine import Work
 from payloops.sandbox.razorpay import payments as razorpay
 from payloops.sandbox.store import Page, Store, StoredDocument
 from payloops.sandbox.stripe import payments as stripe
@@ -43,9 +44,9 @@ def _all(store: Store, account: str, kind: str) -> list[StoredDocument]:
     return store.documents(account, kind, _ALL)[::-1]
 
 
-def stripe_payment(store: Store, intent: StoredDocument) -> Document:
+def stripe_payment(work: Work, intent: StoredDocument) -> Document:
     """One PaymentIntent's entry."""
-    refunds = store.documents(intent.account, STRIPE_REFUND, _ALL, parent=intent.id)
+    refunds = work.documents(STRIPE_REFUND, _ALL, parent=intent.id)
     refunded = sum(refund.body["amount"] for refund in refunds if refund.body["status"] not in _VOID_REFUNDS)
     return _stripe_payment(intent, refunded)
 

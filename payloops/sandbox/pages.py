@@ -12,7 +12,7 @@ from aiohttp import web
 from payloops.sandbox import customers
 from payloops.sandbox.engine import Engine
 from payloops.sandbox.razorpay import payments as razorpay
-from payloops.sandbox.store import Account, StoredDocument
+from payloops.sandbox.store import StoredDocument
 from payloops.sandbox.stripe import payments as stripe
 from payloops.sandbox.stripe.accounts import is_web_address
 from payloops.sandbox.wire import Refusal
@@ -46,19 +46,19 @@ class Pages:
         app.router.add_post("/_sandbox/checkout/{id}", self._take_payment)
 
     # ------------------------------------------------------------------------------------------------ 3-D Secure
-    def _intent(self, request: web.Request, client_secret: str) -> tuple[Account, StoredDocument]:
+    def _intent(self, request: web.Request, client_secret: str) -> StoredDocument:
         try:
-            account, intent = customers.subject(self._engine, request.match_info["id"])
+            _, intent = customers.subject(self._engine, request.match_info["id"])
         except Refusal as refusal:
             raise web.HTTPNotFound(text="There is no such payment.") from refusal
         known = str(intent.body.get("client_secret", ""))
         if intent.kind != stripe.INTENT or not hmac.compare_digest(known.encode(), client_secret.encode()):
             raise web.HTTPNotFound(text="There is no such payment.")
-        return account, intent
+        return intent
 
     async def _ask_for_authentication(self, request: web.Request) -> web.Response:
         client_secret = request.query.get("client_secret", "")
-        _, intent = self._intent(request, client_secret)
+        intent = self._intent(request, client_secret)
         if intent.body["status"] != "requires_action":
             return _page("Nothing to confirm", "<p>This payment is not waiting for you any more.</p>")
         money = Money(intent.body["amount"], intent.body["currency"].upper())
@@ -70,10 +70,10 @@ class Pages:
 
     async def _take_authentication(self, request: web.Request) -> web.Response:
         form = await request.post()
-        account, intent = self._intent(request, str(form.get("client_secret", "")))
+        intent = self._intent(request, str(form.get("client_secret", "")))
         passed = _answer(str(form.get("result", "")))
         if intent.body["status"] == "requires_action":
-            with self._engine.work(account) as work:
+            with customers.acting_on(self._engine, intent.id) as (work, intent):
                 stripe.authenticate(work, intent, passed=passed)
         succeeded = intent.body["status"] in {"succeeded", "requires_capture", "processing"}
         return_url = intent.hidden.get("return_url")
@@ -87,17 +87,17 @@ class Pages:
         raise web.HTTPSeeOther(_with_query(return_url, parameters), headers=_HEADERS)
 
     # -------------------------------------------------------------------------------------------------- checkout
-    def _order(self, request: web.Request) -> tuple[Account, StoredDocument]:
+    def _order(self, request: web.Request) -> StoredDocument:
         try:
-            account, order = customers.subject(self._engine, request.match_info["id"])
+            _, order = customers.subject(self._engine, request.match_info["id"])
         except Refusal as refusal:
             raise web.HTTPNotFound(text="There is no such order.") from refusal
         if order.kind != razorpay.ORDER:
             raise web.HTTPNotFound(text="There is no such order.")
-        return account, order
+        return order
 
     async def _ask_for_payment(self, request: web.Request) -> web.Response:
-        _, order = self._order(request)
+        order = self._order(request)
         if order.body["status"] == "paid" or order.hidden.get("held"):
             return _page("Paid", "<p>This order is paid.</p>")
         callback_url = _callback(request.query.get("callback_url", ""))
@@ -107,11 +107,11 @@ class Pages:
 
     async def _take_payment(self, request: web.Request) -> web.Response:
         form = await request.post()
-        account, order = self._order(request)
+        order = self._order(request)
         callback_url = _callback(str(form.get("callback_url", "")))
         token = "pm_card_visa" if _answer(str(form.get("result", ""))) else _DECLINED
         try:
-            with self._engine.work(account) as work:
+            with customers.acting_on(self._engine, order.id) as (work, order):
                 paid = customers.pay(work, order, method="card", token=token)
         except Refusal:
             return _page("Paid", "<p>This order is paid.</p>")

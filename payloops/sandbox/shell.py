@@ -144,16 +144,21 @@ class Shell:
         return account
 
     async def _serve(self, arrival: _Arrival) -> Reply:
-        fault = self._gate.arrive(arrival.account.key, arrival.operation.name)
-        if fault is None:
-            return self._perform(arrival)
+        # Counting the arrival and doing the work share one commit; a refusal undoes the work alone.
+        with self._engine.store.transaction():
+            fault = self._gate.arrive(arrival.account.key, arrival.operation.name)
+            if fault is None:
+                return self._answer(arrival)
+        return await self._serve_with(fault, arrival)
+
+    async def _serve_with(self, fault: ArmedFault, arrival: _Arrival) -> Reply:
         if fault.mode in {Mode.HTTP_500, Mode.HTTP_429}:
             return self._dialect.failed(Mode(fault.mode))
         if fault.mode == Mode.SLOW and arrival.key is not None:
             await self._at_work(arrival, arrival.key, fault)
         else:
             await self._gate.before(fault, arrival.request)
-        reply = self._perform(arrival)
+        reply = self._answer(arrival)
         await self._gate.after(fault, arrival.request)
         return reply
 
@@ -167,6 +172,12 @@ class Shell:
             await self._gate.before(fault, arrival.request)
         finally:
             self._in_flight.discard(slot)
+
+    def _answer(self, arrival: _Arrival) -> Reply:
+        try:
+            return self._perform(arrival)
+        except Refusal as refusal:
+            return refusal.reply
 
     def _perform(self, arrival: _Arrival) -> Reply:
         """Do it, or repeat what the key was answered before. No waiting in here: requests can't interleave."""

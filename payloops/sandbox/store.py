@@ -1,8 +1,9 @@
 """The sandbox's memory: one SQLite file, or none at all.
 
 Everything runs on the event loop's own thread inside short transactions, so that two requests can't interleave. In
-WAL mode a commit is one append to the log file: it outlives ``kill -9`` of the process at once, and a power cut costs
-at most the last moments (``synchronous=NORMAL``), which is what a simulator needs.
+WAL mode a commit is one append to the log file: it is the operating system's at once and outlives ``kill -9`` of the
+process. Nothing waits for the disk (``synchronous=OFF``): a power cut may cost a simulator its state, and it must not
+take disk time from the database under test.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from payloops.sandbox.wire import Document
 _SCHEMA_VERSION: Final = 1
 _LOCK_TIMEOUT_S: Final = 2.0
 _SEQ_MAX: Final = 2**63 - 1
+# begin, commit, undo
+_OUTER: Final = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+_INNER: Final = ("SAVEPOINT work", "RELEASE work", ("ROLLBACK TO work", "RELEASE work"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Account:
 
 @dataclass(slots=True)
 class StoredDocument:
-    """A document with what the simulator knows beside it. ``seq`` grows with creation."""
+    """A document with what the simulator knows beside it. ``seq`` grows with creation and is 0 until it is written."""
 
     seq: int
     id: str
@@ -112,6 +116,7 @@ class Store:
         """
         self._sql = load_sql("payloops.sandbox", "store")
         self._db = _connect(path, self._sql["schema"])
+        self._depth = 0
 
     def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -119,14 +124,20 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; an exception undoes the work and goes on."""
-        self._db.execute("BEGIN IMMEDIATE")
+        """All or nothing; an exception undoes the work and goes on. One inside another commits with the outer one."""
+        begin, commit, undo = _OUTER if self._depth == 0 else _INNER
+        self._db.execute(begin)
+        self._depth += 1
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            for statement in undo:
+                self._db.execute(statement)
             raise
-        self._db.execute("COMMIT")
+        else:
+            self._db.execute(commit)
+        finally:
+            self._depth -= 1
 
     def _run(self, block: str, values: Mapping[str, Any]) -> sqlite3.Cursor:
         return self._db.execute(self._sql[block], values)
@@ -154,40 +165,22 @@ class Store:
         row = self._run("document_get", {"id": document_id}).fetchone()
         return _document(row) if row else None
 
-    def add_document(
-        self,
-        account: str,
-        kind: str,
-        body: Document,
-        *,
-        created_s: int,
-        document_id: str | None = None,
-        parent: str | None = None,
-        hidden: Document | None = None,
-    ) -> StoredDocument:
-        """Keep a new document under its own ``id`` (or ``document_id`` where the processor publishes none)."""
-        hidden = hidden or {}
-        document_id = document_id or str(body["id"])
-        cursor = self._run(
-            "document_add",
-            {
-                "id": document_id,
-                "account": account,
-                "kind": kind,
-                "parent": parent,
-                "created_s": created_s,
-                "body": orjson.dumps(body),
-                "hidden": orjson.dumps(hidden),
-            },
-        )
-        return StoredDocument(cursor.lastrowid or 0, document_id, account, kind, parent, created_s, body, hidden)
-
-    def save_document(self, document: StoredDocument) -> None:
-        """Write the body and the hidden part as they are now."""
-        self._run(
-            "document_save",
-            {"seq": document.seq, "body": orjson.dumps(document.body), "hidden": orjson.dumps(document.hidden)},
-        )
+    def write_document(self, document: StoredDocument) -> None:
+        """Insert a new document, which gets its ``seq``, or write what changed of a known one."""
+        body, hidden = orjson.dumps(document.body), orjson.dumps(document.hidden)
+        if document.seq:
+            self._run("document_save", {"seq": document.seq, "body": body, "hidden": hidden})
+            return
+        values = {
+            "id": document.id,
+            "account": document.account,
+            "kind": document.kind,
+            "parent": document.parent,
+            "created_s": document.created_s,
+            "body": body,
+            "hidden": hidden,
+        }
+        document.seq = self._run("document_add", values).lastrowid or 0
 
     def delete_document(self, document: StoredDocument) -> None:
         """Drop a document with its labels."""
@@ -211,9 +204,10 @@ class Store:
         found = [_document(row) for row in self._run(block, values)]
         return found[::-1] if page.upwards else found
 
-    def label(self, document: StoredDocument, labels: Mapping[str, str]) -> None:
-        """Replace the labels of a document."""
-        self._run("labels_delete", {"seq": document.seq})
+    def label(self, document: StoredDocument, labels: Mapping[str, str], *, replace: bool) -> None:
+        """Give a stored document labels; ``replace`` drops those that it has."""
+        if replace:
+            self._run("labels_delete", {"seq": document.seq})
         for name, value in labels.items():
             self._run(
                 "label_add",
@@ -346,8 +340,8 @@ def _connect(path: Path | None, schema: str) -> sqlite3.Connection:
         # The exclusive lock keeps a second sandbox out of the same state and saves the shared-memory index.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA wal_autocheckpoint = 4000")
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute("PRAGMA wal_autocheckpoint = 2000")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in {0, _SCHEMA_VERSION}:
             raise ConfigurationError(

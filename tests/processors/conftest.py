@@ -1,16 +1,24 @@
-"""A real HTTP server that misbehaves as told, and the session that the adapters share."""
+"""What the adapters are tested against: servers that misbehave as told, and the simulator of both processors."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import uuid4
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from payloops.sandbox.app import Sandbox, build_sandbox
+from payloops.values import SystemClock, new_id
+from payloops.workflows_bridge.processors.base import PaymentRef, PaymentRequest, Processor
+from payloops.workflows_bridge.processors.registry import build_processor
 from payloops.workflows_bridge.processors.transport import processor_session
 
 
@@ -100,3 +108,120 @@ async def start_raw_server() -> AsyncIterator[StartRawServer]:
     for task in talking:
         task.cancel()
     await asyncio.gather(*talking, return_exceptions=True)
+
+
+# ------------------------------------------------------------------------------------------------------------- sandbox
+
+
+class MovableClock:
+    """A clock that the test moves; it stands still otherwise."""
+
+    def __init__(self) -> None:
+        self._now = SystemClock().now()
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, **duration: float) -> None:
+        self._now += timedelta(**duration)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A simulator of both processors, forgotten afterwards."""
+    running = build_sandbox(None, SystemClock(), settle_delay_s=0, hold_s=30)
+    await running.start("127.0.0.1", 0, 0)
+    yield running
+    await running.stop()
+
+
+@dataclass
+class Account:
+    """One account at the simulator: an adapter for it, and the simulator's own view of it."""
+
+    processor: Processor
+    name: str
+    base: str
+    clock: MovableClock
+    http: aiohttp.ClientSession
+    build: Callable[..., Processor]
+
+    async def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One call of the simulator's control API."""
+        async with self.http.request(method, f"{self.base}/_sandbox{path}", json=body) as response:
+            text = await response.text()
+            assert response.status < 300, text
+            return cast("dict[str, Any]", json.loads(text or "{}"))
+
+    async def ledger(self) -> dict[str, Any]:
+        return await self.control("GET", f"/ledger?account={self.name}")
+
+    async def payments(self) -> list[dict[str, Any]]:
+        return cast("list[dict[str, Any]]", (await self.ledger())["payments"])
+
+    async def refunds(self) -> list[dict[str, Any]]:
+        return cast("list[dict[str, Any]]", (await self.ledger())["refunds"])
+
+    async def fault(self, operation: str, mode: str, times: int = 1) -> None:
+        """Arms a fault for the next calls of an operation."""
+        fault = {"account": self.name, "operation": operation, "mode": mode, "times": times}
+        await self.control("POST", "/faults", fault)
+
+
+@pytest.fixture
+def stripe_account(sandbox: Sandbox, http: aiohttp.ClientSession) -> Account:
+    clock = MovableClock()
+    name = f"sk_test_{uuid4().hex}"
+
+    def build(key: str = name, timeout_s: float = 5) -> Processor:
+        return build_processor(
+            "stripe", {"secretKey": key}, api_base=sandbox.stripe_url, http=http, timeout_s=timeout_s, clock=clock
+        )
+
+    return Account(build(), name, sandbox.stripe_url, clock, http, build)
+
+
+@pytest.fixture
+def razorpay_account(sandbox: Sandbox, http: aiohttp.ClientSession) -> Account:
+    clock = MovableClock()
+    name = f"rzp_test_{uuid4().hex}"
+
+    def build(secret: str = "razorpay-secret", timeout_s: float = 5) -> Processor:
+        credentials = {"keyId": name, "keySecret": secret}
+        return build_processor(
+            "razorpay", credentials, api_base=sandbox.razorpay_url, http=http, timeout_s=timeout_s, clock=clock
+        )
+
+    return Account(build(), name, sandbox.razorpay_url, clock, http, build)
+
+
+def payment_request(**changes: Any) -> PaymentRequest:
+    """A request of a fresh order; by card, captured at once."""
+    request = PaymentRequest(
+        order_id=new_id(),
+        merchant_id=new_id(),
+        attempt=1,
+        amount=4999,
+        currency="USD",
+        capture_method="automatic",
+        return_url="https://shop.example/return",
+        payment_method_type="card",
+        payment_method_token="pm_card_visa",
+        description="Two tickets",
+        external_id="order-1",
+        correlation_id="c-1",
+    )
+    return replace(request, **changes)
+
+
+def ref_of(request: PaymentRequest, outcome: object = None) -> PaymentRef:
+    """The payment of a request, with the ids that an outcome told."""
+    return PaymentRef(
+        order_id=request.order_id,
+        attempt=request.attempt,
+        processor_order_id=getattr(outcome, "processor_order_id", None),
+        processor_transaction_id=getattr(outcome, "processor_transaction_id", None),
+        amount=request.amount,
+        currency=request.currency,
+        merchant_id=request.merchant_id,
+    )

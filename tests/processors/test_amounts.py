@@ -13,22 +13,6 @@ from payloops.workflows_bridge.processors.amounts import from_stripe, to_stripe
 STRIPE_ZERO_DECIMAL = [
     "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF",
 ]  # fmt: skip
-    "BIF",
-    "CLP",
-    "DJF",
-    "GNF",
-    "JPY",
-    "KMF",
-    "KRW",
-    "MGA",
-    "PYG",
-    "RWF",
-    "VND",
-    "VUV",
-    "XAF",
-    "XOF",
-    "XPF",
-]
 STRIPE_THREE_DECIMAL = ["BHD", "JOD", "KWD", "OMR", "TND"]
 STRIPE_TWO_DECIMAL = ["USD", "EUR", "GBP", "INR", "HUF", "TWD", "ISK", "UGX"]
 

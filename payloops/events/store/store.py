@@ -15,16 +15,21 @@ import psycopg
 from eventsourcing.persistence import StoredEvent
 from psycopg_pool import PoolTimeout
 
-from payloops.db import Database, is_unavailable, load_sql
+from payloops.db import Database, is_connection_failure, is_unavailable, load_sql
 from payloops.errors import Unavailable
 from payloops.events.base import Event
 from payloops.events.codec import EventMapper
-from payloops.events.store.append import Append, Appended, Outcome, StoredResponse
-from payloops.events.store.group_commit import GroupCommit
+from payloops.events.store.answering import answer_within
+from payloops.events.store.append import Append, Appended, StoredResponse
+from payloops.events.store.group_commit import DEFAULT_LIMITS, GroupCommit, Limits
 from payloops.events.store.watch import CHANNEL, Watch
 
 SQL: Final = load_sql("payloops.events.store", "store")
 PAGE_MAX: Final = 1000
+FINISH_TRIES_MAX: Final = 3
+FOLLOW_AGAIN_S: Final = 1.0
+LOOK_BACK_MAX: Final = 10_000
+"""Events that are searched for watched streams; when more came at once, everybody who waits looks for himself."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +46,14 @@ class LoggedEvent:
 class EventStore:
     """The log. One instance a process; ``open`` before use, ``close`` commits what is queued."""
 
-    def __init__(self, database: Database, *, queue_max: int = 4096) -> None:
+    def __init__(self, database: Database, *, queue_max: int = 4096, limits: Limits = DEFAULT_LIMITS) -> None:
         self._database = database
+        self._limits = limits
         self._mapper = EventMapper()
         self.watch = Watch()
-        self.commits = GroupCommit(database, queue_max=queue_max, committed=self._after_commit)
+        self.commits = GroupCommit(database, queue_max=queue_max, committed=self._after_commit, limits=limits)
         self._listener: asyncio.Task[None] | None = None
-        self._seen = 0
+        self._seen: int | None = None
 
     async def open(self, *, listen: bool = True) -> None:
         """Start committing; with ``listen`` also follow what other processes append."""
@@ -56,7 +62,7 @@ class EventStore:
             self._listener = asyncio.create_task(self._follow(), name="log-listener")
 
     async def close(self) -> None:
-        """Commit what is queued, then stop."""
+        """Commit what is queued, for a bounded time, then stop."""
         await self.commits.close()
         if self._listener is not None:
             self._listener.cancel()
@@ -100,28 +106,43 @@ class EventStore:
     async def prove_request(
         self, api_key_id: UUID | None, idempotency_id: UUID | None
     ) -> tuple[bool, StoredResponse | None, bool]:
-        """Whether the API key still holds, what the idempotency key was answered, and whether that is still in flight."""
+        """Whether the API key still holds, what the idempotency key was answered, and if that is still in flight."""
         parameters = {"key": api_key_id, "idem": idempotency_id}
         ((holds, request_hash, status, body, sealed, in_flight),) = await self._fetch("prove_request", parameters)
         stored = None if request_hash is None else StoredResponse(request_hash, status, body, sealed)
         return bool(holds), stored, bool(in_flight)
 
-    async def finish_idempotency(self, idempotency_id: UUID, *, status: int, body: str) -> None:
-        """Put the first request's last word in place of its first answer."""
-        parameters = {"id": idempotency_id, "status": status, "body": body}
-        try:
-            async with self._database.connection() as connection:
-                await connection.execute(SQL["finish_idempotency"], parameters)
-        except (psycopg.Error, OSError) as error:
-            raise _unavailable(error) from error
+    async def finish_idempotency(self, idempotency_id: UUID, *, status: int, body: str, sealed: bool) -> bool:
+        """Put the first request's last word in place of its first answer.
+
+        False when its time was over: then its first answer stands. Raises Unavailable.
+        """
+        parameters = {"id": idempotency_id, "status": status, "body": body, "sealed": sealed}
+        for _ in range(FINISH_TRIES_MAX - 1):
+            try:
+                return bool(await self._execute("finish_idempotency", parameters))
+            except (psycopg.Error, OSError) as error:
+                if not is_connection_failure(error) or isinstance(error, PoolTimeout):
+                    break
+                _log.warning("the connection broke at the end of a request; saying it again: %s", type(error).__name__)
+        return bool(await self._fetch("finish_idempotency", parameters))
 
     async def _fetch(self, block: str, parameters: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """A statement's rows. Raises Unavailable."""
         try:
-            async with self._database.connection() as connection:
+            return await self._execute(block, parameters)
+        except OSError as error:
+            raise _unavailable() from error
+        except psycopg.Error as error:
+            if is_unavailable(error):
+                raise _unavailable() from error
+            raise
+
+    async def _execute(self, block: str, parameters: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        async with self._database.connection() as connection:
+            with answer_within(connection, self._limits.answer_timeout_s):
                 cursor = await connection.execute(SQL[block], parameters, prepare=True)
                 return await cursor.fetchall()
-        except (psycopg.Error, PoolTimeout, OSError) as error:
-            raise _unavailable(error) from error
 
     def _logged(self, rows: Sequence[tuple[Any, ...]]) -> list[LoggedEvent]:
         return [
@@ -132,30 +153,46 @@ class EventStore:
     def _after_commit(self, appends: Sequence[Append]) -> None:
         for append in appends:
             for event in append.events:
-                self.watch.grew(UUID(str(event.originator_id)) if isinstance(event.originator_id, str) else event.originator_id)
+                self.watch.grew(
+                    UUID(str(event.originator_id)) if isinstance(event.originator_id, str) else event.originator_id
+                )
 
     async def _follow(self) -> None:
         """Turn other processes' notices into wake-ups of the streams that somebody here waits for."""
-        async with aclosing(self._database.listen(CHANNEL)) as notices:
-            async for _, payload in notices:
-                watched = self.watch.watched
-                if not payload:
-                    self.watch.wake_all()
-                    continue
-                position = int(payload.split(" ", 1)[0])
-                if watched and position > self._seen:
-                    try:
-                        rows = await self._fetch("grown_streams", (self._seen, position, watched))
-                    except Unavailable:
-                        self.watch.wake_all()
-                        continue
-                    for (stream_id,) in rows:
-                        self.watch.grew(stream_id)
-                self._seen = max(self._seen, position)
+        while True:
+            try:
+                async with aclosing(self._database.listen(CHANNEL)) as notices:
+                    async for _, payload in notices:
+                        await self._noticed(payload)
+            except Exception:  # noqa: BLE001 - whoever waits must not wait for a task that died
+                _log.exception("following the log failed; beginning again in %.0f s", FOLLOW_AGAIN_S)
+            self._seen = None
+            self.watch.wake_all()
+            await asyncio.sleep(FOLLOW_AGAIN_S)
+
+    async def _noticed(self, payload: str) -> None:
+        """Wake who waits for what was appended since the last notice; an empty payload says that some were missed."""
+        position = _head_in(payload)
+        since, self._seen = self._seen, position
+        watched = self.watch.watched
+        if not watched:
+            return
+        if since is None or position is None or position - since > LOOK_BACK_MAX:
+            self.watch.wake_all()
+            return
+        try:
+            rows = await self._fetch("grown_streams", (since, position, watched))
+        except (Unavailable, psycopg.Error):
+            self.watch.wake_all()
+            return
+        for (stream_id,) in rows:
+            self.watch.grew(stream_id)
 
 
-def _unavailable(error: Exception) -> Exception:
-    """What a driver's error means to a caller; a fault of ours stays what it is."""
-    if isinstance(error, OSError | TimeoutError) or is_unavailable(error):
-        return Unavailable("The database can't serve at the moment.")
-    return error
+def _head_in(payload: str) -> int | None:
+    head = payload.partition(" ")[0]
+    return int(head) if head.isascii() and head.isdigit() else None
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("The database can't serve at the moment.")

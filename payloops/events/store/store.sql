@@ -38,7 +38,10 @@ FROM (SELECT) AS one
 LEFT JOIN idempotency_keys i ON i.id = %(idem)s::uuid;
 
 -- name: finish_idempotency
--- The first request's last word. Only the request that opened the flight ends it.
+-- The first request's last word, while it still has the floor; said twice (its answer was lost), it counts once.
 UPDATE idempotency_keys
-SET response_status = %(status)s, response_body = %(body)s, in_flight_until = NULL
-WHERE id = %(id)s AND in_flight_until IS NOT NULL;
+SET response_status = %(status)s, response_body = %(body)s, response_sealed = %(sealed)s, in_flight_until = NULL
+WHERE id = %(id)s AND (
+    in_flight_until > clock_timestamp()
+    OR (in_flight_until IS NULL AND response_status = %(status)s AND response_body = %(body)s))
+RETURNING true;

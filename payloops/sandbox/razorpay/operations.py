@@ -78,7 +78,7 @@ def create_order(work: Work, call: Call) -> Reply:
     if currency is None:
         raise bad_request("Currency is not supported", field="currency")
     receipt = parameters.text("receipt", length_max=_RECEIPT_LENGTH_MAX)
-    if receipt and work.store.documents_of_label(work.account.key, ORDER, RECEIPT, receipt, 1):
+    if receipt and work.labelled(ORDER, RECEIPT, receipt, 1):
         raise bad_request("Order receipt should be unique.", field="receipt")
     body = objects.new_order(
         amount=amount, currency=currency, receipt=receipt, notes=_notes(parameters), now_s=work.now_s
@@ -107,8 +107,8 @@ def list_orders(work: Work, call: Call) -> Reply:
     page = _page(parameters)
     receipt = parameters.text("receipt")
     if receipt is not None:
-        return _collection(work.store.documents_of_label(work.account.key, ORDER, RECEIPT, receipt, page.limit))
-    return _collection(work.store.documents(work.account.key, ORDER, page))
+        return _collection(work.labelled(ORDER, RECEIPT, receipt, page.limit))
+    return _collection(work.documents(ORDER, page))
 
 
 def list_order_payments(work: Work, call: Call) -> Reply:
@@ -126,7 +126,7 @@ def fetch_payment(work: Work, call: Call) -> Reply:
 def list_payments(work: Work, call: Call) -> Reply:
     """``GET /v1/payments``."""
     page = _page(_parameters(call, _LIST_PARAMETERS))
-    return _collection(work.store.documents(work.account.key, PAYMENT, page))
+    return _collection(work.documents(PAYMENT, page))
 
 
 def capture_payment(work: Work, call: Call) -> Reply:
@@ -172,11 +172,11 @@ def fetch_refund(work: Work, call: Call) -> Reply:
 def list_refunds(work: Work, call: Call) -> Reply:
     """``GET /v1/refunds``."""
     page = _page(_parameters(call, _LIST_PARAMETERS))
-    return _collection(work.store.documents(work.account.key, REFUND, page))
+    return _collection(work.documents(REFUND, page))
 
 
 def list_payment_refunds(work: Work, call: Call) -> Reply:
     """``GET /v1/payments/:id/refunds``."""
     parameters = _parameters(call, _LIST_PARAMETERS)
     payment = _found(work, PAYMENT, call.path["id"])
-    return _collection(work.store.documents(work.account.key, REFUND, _page(parameters), parent=payment.id))
+    return _collection(work.documents(REFUND, _page(parameters), parent=payment.id))

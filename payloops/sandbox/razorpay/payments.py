@@ -109,7 +109,7 @@ def refund(
     amount = left if amount is None else amount
     if amount > left:
         raise not_allowed("The total refund amount is greater than the refund payment amount")
-    if receipt and work.store.documents_of_label(work.account.key, REFUND, RECEIPT, receipt, 1):
+    if receipt and work.labelled(REFUND, RECEIPT, receipt, 1):
         raise bad_request("Refund receipt should be unique.", field="receipt")
     body = objects.new_refund(payment.body, amount, work.now_s, receipt=receipt, notes=notes or {}, speed=speed)
     fate = payment.hidden.get("refund")
@@ -203,9 +203,9 @@ def close_dispute(work: Work, payment: StoredDocument, disputed: StoredDocument,
 
 def disputes_of(work: Work, payment_id: str) -> list[StoredDocument]:
     """The disputes of a payment, newest first."""
-    return work.store.documents(work.account.key, DISPUTE, Page(limit=_SIBLINGS_MAX), parent=payment_id)
+    return work.documents(DISPUTE, Page(limit=_SIBLINGS_MAX), parent=payment_id)
 
 
 def payments_of(work: Work, order_id: str) -> list[StoredDocument]:
     """The payments of an order, newest first."""
-    return work.store.documents(work.account.key, PAYMENT, Page(limit=_SIBLINGS_MAX), parent=order_id)
+    return work.documents(PAYMENT, Page(limit=_SIBLINGS_MAX), parent=order_id)

@@ -67,7 +67,7 @@ def retrieve_event(work: Work, call: Call) -> Reply:
     event = work.find(EVENT, call.path["id"])
     if event is None:
         raise no_such(EVENT, call.path["id"], "id")
-    event.body["pending_webhooks"] = work.store.pending_deliveries_of(event.id)
+    event.body["pending_webhooks"] = work.pending_deliveries_of(event.id)
     return json_reply(200, event.body)
 
 
@@ -91,7 +91,7 @@ def list_disputes(work: Work, call: Call) -> Reply:
     parameters = parameters_of(call)
     check_known(parameters, (*LIST_PARAMETERS, "payment_intent", "charge"))
     page = page_of(work, parameters, DISPUTE)
-    found = work.store.documents(work.account.key, DISPUTE, page, parent=parameters.text("payment_intent"))
+    found = work.documents(DISPUTE, page, parent=parameters.text("payment_intent"))
     return list_reply(work, parameters, "/v1/disputes", page, found)
 
 
@@ -148,7 +148,7 @@ def list_endpoints(work: Work, call: Call) -> Reply:
     parameters = parameters_of(call)
     check_known(parameters, LIST_PARAMETERS)
     page = page_of(work, parameters, ENDPOINT)
-    found = work.store.documents(work.account.key, ENDPOINT, page)
+    found = work.documents(ENDPOINT, page)
     return list_reply(work, parameters, "/v1/webhook_endpoints", page, found)
 
 
@@ -174,7 +174,7 @@ def update_endpoint(work: Work, call: Call) -> Reply:
 def delete_endpoint(work: Work, call: Call) -> Reply:
     """``DELETE /v1/webhook_endpoints/:id``."""
     endpoint = _endpoint(work, call)
-    work.store.delete_document(endpoint)
+    work.delete(endpoint)
     return json_reply(200, {"id": endpoint.id, "object": ENDPOINT, "deleted": True})
 
 

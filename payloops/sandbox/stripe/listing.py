@@ -115,9 +115,7 @@ def _expand(work: Work, document: Document, path: list[str], whole: str) -> None
     if len(path) > _EXPAND_DEPTH_MAX:
         raise _not_expandable(whole)
     if name == "refunds" and document.get("object") == CHARGE:
-        refunds = work.store.documents(
-            work.account.key, REFUND, Page(limit=_LIMIT_DEFAULT), parent=document["payment_intent"]
-        )
+        refunds = work.documents(REFUND, Page(limit=_LIMIT_DEFAULT), parent=document["payment_intent"])
         data = [refund.body for refund in refunds if refund.body["charge"] == document["id"]]
         url = f"/v1/charges/{document['id']}/refunds"
         document[name] = {"object": "list", "data": data, "has_more": False, "url": url}
@@ -151,9 +149,9 @@ def search_intents(work: Work, parameters: Parameters) -> Reply:
     clauses = _clauses(query)
     label = next(((name, text) for field, name, op, text in clauses if field == "metadata" and op == ":"), None)
     if label is not None:
-        found = work.store.documents_of_label(work.account.key, INTENT, label[0], label[1], _SEARCH_SCAN_MAX)
+        found = work.labelled(INTENT, label[0], label[1], _SEARCH_SCAN_MAX)
     else:
-        found = work.store.documents(work.account.key, INTENT, Page(limit=_SEARCH_SCAN_MAX))
+        found = work.documents(INTENT, Page(limit=_SEARCH_SCAN_MAX))
     matching = [intent.body for intent in found if all(_matches(intent.body, *clause) for clause in clauses)]
     shown = matching[skip : skip + limit]
     for path in parameters.texts("expand"):
@@ -223,12 +221,12 @@ def list_events(work: Work, parameters: Parameters) -> Reply:
     page = page_of(work, parameters, EVENT)
     types = event_types(parameters)
     if not types:
-        found = work.store.documents(work.account.key, EVENT, page)
+        found = work.documents(EVENT, page)
     else:
-        found = [event for name in types for event in work.store.documents(work.account.key, EVENT, page, parent=name)]
+        found = [event for name in types for event in work.documents(EVENT, page, parent=name)]
         found.sort(key=lambda event: event.seq, reverse=not page.upwards)
         found = found[: page.limit]
         found.sort(key=lambda event: event.seq, reverse=True)
     for event in found:
-        event.body["pending_webhooks"] = work.store.pending_deliveries_of(event.id)
+        event.body["pending_webhooks"] = work.pending_deliveries_of(event.id)
     return list_reply(work, parameters, "/v1/events", page, found)

@@ -234,7 +234,7 @@ def update_intent(work: Work, call: Call) -> Reply:
 def _relabel(work: Work, intent: StoredDocument, changes: dict[str, str]) -> None:
     intent.body["metadata"] = payments.merged_metadata(intent.body["metadata"], changes)
     work.save(intent)
-    work.store.label(intent, intent.body["metadata"])
+    work.relabel(intent, intent.body["metadata"])
 
 
 def retrieve_intent(work: Work, call: Call) -> Reply:
@@ -249,7 +249,7 @@ def list_intents(work: Work, call: Call) -> Reply:
     parameters = parameters_of(call)
     check_known(parameters, (*LIST_PARAMETERS, "customer"))
     page = page_of(work, parameters, INTENT)
-    found = work.store.documents(work.account.key, INTENT, page)
+    found = work.documents(INTENT, page)
     return list_reply(work, parameters, "/v1/payment_intents", page, found)
 
 
@@ -269,7 +269,7 @@ def list_charges(work: Work, call: Call) -> Reply:
     parameters = parameters_of(call)
     check_known(parameters, (*LIST_PARAMETERS, "payment_intent", "customer", "transfer_group"))
     page = page_of(work, parameters, CHARGE)
-    found = work.store.documents(work.account.key, CHARGE, page, parent=parameters.text("payment_intent"))
+    found = work.documents(CHARGE, page, parent=parameters.text("payment_intent"))
     return list_reply(work, parameters, "/v1/charges", page, found)
 
 
@@ -331,7 +331,7 @@ def list_refunds(work: Work, call: Call) -> Reply:
         if charge is None:
             raise no_such(CHARGE, charge_id, "charge")
         parent = charge.body["payment_intent"]
-    found = work.store.documents(work.account.key, REFUND, page, parent=parent)
+    found = work.documents(REFUND, page, parent=parent)
     return list_reply(work, parameters, "/v1/refunds", page, found)
 
 

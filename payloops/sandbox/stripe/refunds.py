@@ -144,7 +144,7 @@ def close_dispute(work: Work, dispute: StoredDocument, *, won: bool) -> None:
 def disputes_of(work: Work, payment_intent_id: str) -> list[StoredDocument]:
     """The disputes of a payment, newest first."""
     page = Page(limit=_DISPUTES_MAX)
-    return work.store.documents(work.account.key, DISPUTE, page, parent=payment_intent_id)
+    return work.documents(DISPUTE, page, parent=payment_intent_id)
 
 
 def _dispute_won(work: Work, charged: StoredDocument) -> bool:

@@ -86,11 +86,14 @@ class Authorized:
 
 @dataclass(frozen=True, slots=True)
 class ActionRequired:
-    """The customer must act: follow ``redirect_url``, or let the processor's own script use what stands beside it."""
+    """The customer must act: follow ``redirect_url``, or let the processor's own script use what stands beside it.
+
+    Address and secret act for the customer, so neither is shown in a log.
+    """
 
     processor_order_id: str
     processor_transaction_id: str | None = None
-    redirect_url: str | None = None
+    redirect_url: str | None = field(default=None, repr=False)
     client_secret: str | None = field(default=None, repr=False)
     processor_data: Mapping[str, Any] | None = None
 

@@ -67,7 +67,7 @@ _NOT_DECIDED: Final = frozenset({"GATEWAY_ERROR", "SERVER_ERROR"})
 _Outcome = TypeVar("_Outcome")
 
 
-class _Refused(Exception):  # noqa: N818 - it says what was answered
+class _Refused(Exception):
     """Razorpay's error object: the request was understood and not carried out."""
 
     def __init__(self, error: Mapping[str, Any], status: int) -> None:

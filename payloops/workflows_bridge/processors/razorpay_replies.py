@@ -69,7 +69,7 @@ def to_be_paid(order_id: str, ref: PaymentRef, key_id: str, payment_id: str | No
 def refund_outcome(refund: Document) -> RefundOutcome:
     """Where a refund stands. Raises ``UnreadableReply``."""
     refund_id = text(refund, "id")
-    match optional_text(refund, "status"):
+    match text(refund, "status"):
         case "processed":
             return RefundSucceeded(refund_id, _amount(refund))
         case "failed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import assert_never
 
@@ -45,7 +46,7 @@ def build_processor(
             )
         case ProcessorName.RAZORPAY:
             return RazorpayProcessor(
-                _credential(credentials, "keyId"),
+                _credential(credentials, "keyId", without=":"),
                 _credential(credentials, "keySecret"),
                 api_base=api_base,
                 transport=transport,
@@ -54,9 +55,9 @@ def build_processor(
             assert_never(processor)
 
 
-def _credential(credentials: Mapping[str, str], name: str) -> str:
+def _credential(credentials: Mapping[str, str], name: str, *, without: str = " ") -> str:
     """Credentials go into a header: printable ASCII without blanks, or someone would write headers of their own."""
     value = credentials.get(name)
-    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value) or without in value:
         raise InvalidProcessor(f"the processor's {name} is missing or unusable", param=f"credentials.{name}")
     return value

@@ -35,7 +35,7 @@ _USER_AGENT: Final = "payloops"
 _deadline_s: ContextVar[float | None] = ContextVar("processor_deadline_s", default=None)
 
 
-class NotExecuted(Exception):  # noqa: N818 - it says what is known, not that something is wrong with us
+class NotExecuted(Exception):
     """The processor surely did nothing: no connection, too many requests, or a mere question got no answer."""
 
     def __init__(self, reason: str, retry_after_s: int | None = None) -> None:
@@ -44,7 +44,7 @@ class NotExecuted(Exception):  # noqa: N818 - it says what is known, not that so
         self.retry_after_s = retry_after_s
 
 
-class MaybeExecuted(Exception):  # noqa: N818 - as above
+class MaybeExecuted(Exception):
     """The request can have been carried out, and the answer is lost or unreadable."""
 
     def __init__(self, reason: str) -> None:
@@ -52,7 +52,7 @@ class MaybeExecuted(Exception):  # noqa: N818 - as above
         self.reason = reason
 
 
-class CredentialsRefused(Exception):  # noqa: N818 - as above
+class CredentialsRefused(Exception):
     """401 or 403: the account's credentials are wrong or not allowed to do this."""
 
     def __init__(self, status: int) -> None:
@@ -60,7 +60,7 @@ class CredentialsRefused(Exception):  # noqa: N818 - as above
         self.status = status
 
 
-class UnreadableReply(Exception):  # noqa: N818 - as above
+class UnreadableReply(Exception):
     """An answer lacks what it always has; what that means, the adapter knows."""
 
 

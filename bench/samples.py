@@ -1,0 +1,66 @@
+"""What one measurement gives, and the arithmetic over several of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How long a measurement lasts: first a warm-up that is not counted, then what is."""
+
+    warmup_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement: how many a second, and how long each took. Latencies are 0 where only the rate is known."""
+
+    rate_per_s: float
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One quantity on both sides over all rounds. ``ratio`` is the median of the rounds' own ratios, so that a machine
+    that changes its speed between rounds does not distort it; it may differ a little from ``value / baseline``."""
+
+    value: float
+    baseline: float
+    ratio: float
+    rounds: int
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile of ascending values: the smallest one that ``percent`` of them don't exceed."""
+    if not ordered:
+        raise ValueError("a percentile of nothing")
+    rank = math.ceil(percent / 100 * len(ordered))
+    return ordered[max(rank, 1) - 1]
+
+
+def from_latencies(latencies_s: Sequence[float], elapsed_s: float) -> Sample:
+    """The sample of a window of ``elapsed_s`` in which each of ``latencies_s`` ended."""
+    if not latencies_s:
+        raise ValueError("nothing ended within the window: it is too short")
+    ordered = sorted(latencies_s)
+    return Sample(
+        rate_per_s=len(ordered) / elapsed_s,
+        p50_ms=percentile(ordered, 50) * 1000,
+        p99_ms=percentile(ordered, 99) * 1000,
+    )
+
+
+def compare(values: Sequence[float], baselines: Sequence[float]) -> Comparison:
+    """Both sides of the rounds, in the order of the rounds. Raises ValueError for unequal or no rounds."""
+    ratios = [value / baseline for value, baseline in zip(values, baselines, strict=True)]
+    return Comparison(median(values), median(baselines), median(ratios), len(ratios))

@@ -1,0 +1,1 @@
+"""Parts of the product that rows measure within one process, without HTTP."""

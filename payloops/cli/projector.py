@@ -1,0 +1,20 @@
+"""``payloops projector``."""
+
+from __future__ import annotations
+
+import argparse
+
+from payloops.cli.surroundings import accept_supervisor, run_part
+from payloops.config import Settings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own arguments."""
+    accept_supervisor(parser)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    from payloops import bootstrap
+
+    return run_part("projector", arguments, settings, bootstrap.run_projector, database=True)

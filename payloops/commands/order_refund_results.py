@@ -1,0 +1,191 @@
+"""What follows from a report of a refund, ours or one that was made at the processor.
+
+Of the reports on one refund the strongest counts, whatever their order: a failure that doesn't name the processor's
+refund (only our call of it failed) gives way to a success; a success gives way to a failure that names the processor's
+refund, for a refund can fail after it had succeeded, and then stays failed (Stripe, "Failed refunds").
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+from uuid import UUID
+
+from payloops.commands.order import REFUNDS_MAX
+from payloops.commands.order_reports import (
+    RecordDiscoveredRefund,
+    RecordRefundFailed,
+    RecordRefundSucceeded,
+    RecordRefundUnknown,
+    RefundReport,
+    event_head,
+)
+from payloops.errors import AmountMismatch, InvalidStatus, NotFound
+from payloops.events import order as e
+from payloops.events.order_state import Captured, Existing, Refund
+
+Settled = RecordRefundSucceeded | RecordRefundFailed
+
+
+def record_refund(command: RefundReport, state: Existing) -> tuple[e.OrderEvent, ...]:
+    """A refund's result. Raises NotFound, AmountMismatch, InvalidStatus (discovered before the capture)."""
+    if isinstance(command, RecordDiscoveredRefund):
+        return record_discovered_refund(command, state)
+    refund = state.refund(command.refund_id) if isinstance(state, Captured) else None
+    if not isinstance(state, Captured) or refund is None:
+        raise NotFound("This order has no such refund.")
+    match command:
+        case RecordRefundSucceeded():
+            return record_refund_succeeded(command, state, refund)
+        case RecordRefundFailed():
+            return record_refund_failed(command, state, refund)
+        case RecordRefundUnknown():
+            if refund.status != "pending" or refund.outcome_unknown:
+                return ()
+            return (
+                e.RefundOutcomeUnknown(
+                    **event_head(command, state), refund_id=command.refund_id, reason=command.reason
+                ),
+            )
+        case _:
+            assert_never(command)
+
+
+def record_refund_succeeded(
+    command: RecordRefundSucceeded, state: Captured, refund: Refund
+) -> tuple[e.OrderEvent, ...]:
+    """Money that went back counts, also after our call had seemed to fail.
+
+    Raises AmountMismatch when others of the order's refunds have taken its place since.
+    """
+    if refund.status == "success":
+        return _identified(command, state, refund)
+    if refund.status == "failed":
+        if refund.processor_refund_id is not None and not _is_another(command, refund):
+            return ()
+        if refund.refund_id in state.refunds and refund.amount > state.refundable:
+            raise AmountMismatch(f"A late refund of {refund.amount} is more than what is left of the capture.")
+    return (
+        e.RefundSucceeded(
+            **event_head(command, state), refund_id=refund.refund_id, processor_refund_id=command.processor_refund_id
+        ),
+    )
+
+
+def record_refund_failed(command: RecordRefundFailed, state: Captured, refund: Refund) -> tuple[e.OrderEvent, ...]:
+    """A failed refund's amount can be refunded again."""
+    if refund.status == "failed":
+        return _identified(command, state, refund)
+    if refund.status == "success" and (command.processor_refund_id is None or _is_another(command, refund)):
+        return ()
+    return (
+        e.RefundFailed(
+            **event_head(command, state),
+            refund_id=refund.refund_id,
+            code=command.code,
+            message=command.message,
+            processor_refund_id=command.processor_refund_id,
+        ),
+    )
+
+
+def record_discovered_refund(command: RecordDiscoveredRefund, state: Existing) -> tuple[e.OrderEvent, ...]:
+    """A refund that the processor has and that names none of ours is booked once, as ours if it can be ours."""
+    if not isinstance(state, Captured):
+        raise InvalidStatus("Nothing of this order is known to be captured, so nothing can be refunded.")
+    known = _counterpart(command, state)
+    if known is not None:
+        settled = _settled(command, known.refund_id)
+        return () if settled is None else record_refund(settled, state)
+    if _is_of_surplus(command, state):
+        return ()
+    if not 0 < command.amount <= state.refundable:
+        if command.status == "failed":
+            return ()
+        raise AmountMismatch(f"A refund of {command.amount} at the processor is more than what is left of the capture.")
+    if len(state.refunds) >= REFUNDS_MAX:
+        raise InvalidStatus(f"This order has had {REFUNDS_MAX} refunds, which is the most.")
+    found = e.RefundDiscovered(
+        **event_head(command, state),
+        refund_id=command.refund_id,
+        amount=command.amount,
+        reason=command.reason,
+        processor_refund_id=command.processor_refund_id,
+    )
+    match command.status:
+        case "pending":
+            return (found,)
+        case "success":
+            return (found, _succeeded(command, state))
+        case "failed":
+            return (found, _failed(command, state))
+        case _:
+            assert_never(command.status)
+
+
+def _counterpart(command: RecordDiscoveredRefund, state: Captured) -> Refund | None:
+    """The refund of ours that this is: by the processor's id, else the oldest of that amount that still lacks an id.
+
+    An external worker need not tell the processor our refund's id, and may lose the reply or be slower than the
+    processor's event; to book its refund as a second one would give the same money back twice.
+    """
+    of_surplus = tuple(one.refund for one in state.facts.surplus if one.refund is not None)
+    own = tuple(state.refunds.values())
+    for refund in (*own, *of_surplus):
+        if refund.processor_refund_id == command.processor_refund_id:
+            return refund
+    candidates = of_surplus if _is_of_surplus(command, state) else own
+    return next((r for r in candidates if r.processor_refund_id is None and r.amount == command.amount), None)
+
+
+def _is_of_surplus(command: RecordDiscoveredRefund, state: Captured) -> bool:
+    payment = command.processor_transaction_id
+    return payment is not None and any(one.processor_transaction_id == payment for one in state.facts.surplus)
+
+
+def _settled(command: RecordDiscoveredRefund, refund_id: UUID) -> Settled | None:
+    head = (command.order_id, command.now, command.meta, refund_id)
+    match command.status:
+        case "pending":
+            return None
+        case "success":
+            return RecordRefundSucceeded(*head, command.processor_refund_id)
+        case "failed":
+            return RecordRefundFailed(*head, command.code, command.message, command.processor_refund_id)
+        case _:
+            assert_never(command.status)
+
+
+def _succeeded(command: RecordDiscoveredRefund, state: Captured) -> e.RefundSucceeded:
+    return e.RefundSucceeded(
+        **event_head(command, state, ahead=2),
+        refund_id=command.refund_id,
+        processor_refund_id=command.processor_refund_id,
+    )
+
+
+def _failed(command: RecordDiscoveredRefund, state: Captured) -> e.RefundFailed:
+    return e.RefundFailed(
+        **event_head(command, state, ahead=2),
+        refund_id=command.refund_id,
+        code=command.code,
+        message=command.message,
+        processor_refund_id=command.processor_refund_id,
+    )
+
+
+def _is_another(command: Settled, refund: Refund) -> bool:
+    """Whether the report names another refund of the processor than the one that we know."""
+    return None not in (command.processor_refund_id, refund.processor_refund_id) and (
+        command.processor_refund_id != refund.processor_refund_id
+    )
+
+
+def _identified(command: Settled, state: Captured, refund: Refund) -> tuple[e.OrderEvent, ...]:
+    processor_refund_id = command.processor_refund_id
+    if processor_refund_id is None or refund.processor_refund_id is not None:
+        return ()
+    return (
+        e.RefundIdentified(
+            **event_head(command, state), refund_id=refund.refund_id, processor_refund_id=processor_refund_id
+        ),
+    )
