@@ -48,7 +48,8 @@ def run_threads(call: Callable[[], object], threads: int, window: Window) -> Sam
         return latencies_s
 
     with ThreadPoolExecutor(threads) as pool:
-        return from_latencies([latency for some in pool.map(caller, range(threads)) for latency in some], window.seconds)
+        latencies_s = [latency_s for some in pool.map(caller, range(threads)) for latency_s in some]
+    return from_latencies(latencies_s, window.seconds)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bench.postgres import Postgres
-from bench.samples import Comparison, Sample, Window
+from bench.samples import Comparison, Rounds, Sample, Window
 from bench.worker import ROOT, Worker
 
 ROUNDS_DEFAULT: Final = 5
@@ -105,7 +105,7 @@ class Result:
 
 @dataclass(slots=True)
 class Bench:
-    """What a row may use: the server, the options, and places to write to. ``samples`` keeps each round of each side."""
+    """What a row may use: the server, the options, places to write to. ``samples`` keeps each round of each side."""
 
     options: Options
     postgres: Postgres
@@ -123,19 +123,21 @@ class Bench:
         directory.mkdir(parents=True, exist_ok=True)
         return directory / f"{self.row.lower()}-{name}.log"
 
-    def interleave(self, sides: Mapping[str, Measure]) -> dict[str, list[Sample]]:
+    def interleave(self, sides: Mapping[str, Measure]) -> Rounds:
         """Each side once a round, in the opposite order every other round: what drifts or is left behind by one side
         weighs on all alike."""
         measured: dict[str, list[Sample]] = {name: [] for name in sides}
         for number in range(self.options.rounds):
-            order = list(sides) if number % 2 == 0 else list(reversed(sides))
+            order = list(sides)
+            if number % 2:
+                order.reverse()
             for name in order:
                 sample = sides[name](self.options.window)
                 measured[name].append(sample)
                 self.say(f"round {number + 1}  {name:<32} {_sample_text(sample)}")
         kept = self.samples.setdefault(self.row, {})
         kept.update({name: [sample.to_json() for sample in samples] for name, samples in measured.items()})
-        return measured
+        return Rounds(measured)
 
     def say(self, line: str) -> None:
         """Progress, on standard error: standard output is for the table."""

@@ -1,7 +1,7 @@
-"""The HTTP load generator, a worker: N keep-alive connections, each sending its next request when its last one was answered.
+"""The HTTP load generator, a worker: N keep-alive connections, each sending its next request when the last was answered.
 
-It shares the machine with what it loads, so it is built to cost little: requests are rendered beforehand, and of an answer
-it reads the status, the length and, where asked, one id. The same generator loads both sides of a comparison.
+It shares the machine with what it loads, so it is built to cost little: requests are rendered beforehand, and of an
+answer it reads the status, the length and, where asked, one id. The same generator loads both sides of a comparison.
 
 A flow is one or more steps on one connection. What is timed runs from sending step ``timed_from`` to the last answer.
 """
@@ -34,7 +34,7 @@ _ID_FIELD: Final = b'"id":'
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """``requests`` are sent in turn. Another status than ``status``, or a body without ``contains``, fails the measurement."""
+    """``requests`` are sent in turn. Another status, or a body without ``contains``, fails the measurement."""
 
     requests: Sequence[str]
     status: int
@@ -150,7 +150,8 @@ class _Client(asyncio.Protocol):
     def _answered(self, data: bytes, body_begin: int) -> None:
         program, step = self._program, self._step
         if data[9:12] != program.statuses[step] or data.find(program.contains[step], body_begin) < 0:
-            self._fail(f"step {step} was answered {data[9:12].decode()}: {data[body_begin:][:300].decode(errors='replace')}")
+            body = data[body_begin : body_begin + 300].decode(errors="replace")
+            self._fail(f"step {step} was answered {data[9:12].decode()}: {body}")
             return
         if program.takes_id[step]:
             self._id = _id_of(data, body_begin)

@@ -1,4 +1,4 @@
-"""The one Postgres of a run: the embedded server as it is shipped, durable commits included, on a directory thrown away."""
+"""The one Postgres of a run: the embedded server as it is shipped, with durable commits; its data is thrown away."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ class Postgres:
 
     def _ask(self, question: str) -> str:
         with psycopg.connect(self._server.admin_dsn) as connection:
-            row = connection.execute(sql.SQL(question)).fetchone()  # type: ignore[arg-type]
+            row = connection.execute(sql.SQL(question)).fetchone()
         return "" if row is None else str(row[0])
 
     def _run(self, statement: str, *names: str) -> None:
         with psycopg.connect(self._server.admin_dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 @contextmanager

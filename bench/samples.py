@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Sample:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+RATE: Final[Callable[[Sample], float]] = attrgetter("rate_per_s")
+P50: Final[Callable[[Sample], float]] = attrgetter("p50_ms")
+P99: Final[Callable[[Sample], float]] = attrgetter("p99_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +70,14 @@ def compare(values: Sequence[float], baselines: Sequence[float]) -> Comparison:
     """Both sides of the rounds, in the order of the rounds. Raises ValueError for unequal or no rounds."""
     ratios = [value / baseline for value, baseline in zip(values, baselines, strict=True)]
     return Comparison(median(values), median(baselines), median(ratios), len(ratios))
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """All samples of a row: for each side one a round, in the order of the rounds."""
+
+    samples: Mapping[str, Sequence[Sample]]
+
+    def compare(self, side: str, baseline: str, quantity: Callable[[Sample], float]) -> Comparison:
+        """One quantity (RATE, P50, P99) of two sides."""
+        return compare(*(list(map(quantity, self.samples[name])) for name in (side, baseline)))

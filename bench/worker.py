@@ -1,7 +1,7 @@
-"""Processes that measure. Each runs in an interpreter of its own, so that what measures takes no time from what is measured.
+"""Processes that measure, each in an interpreter of its own: what measures takes no turn from what is measured.
 
-They are programs of one shape: the first line on standard input is their configuration as JSON; they answer a line when
-ready; then each line is a Window, answered by what was measured in it. They end with their standard input.
+They are programs of one shape: the first line on standard input is their configuration as JSON; they answer a line
+when ready; then each line is a Window, answered by what was measured in it. They end with their standard input.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Self
 
 import uvloop
 
@@ -71,7 +71,7 @@ class Worker:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         with self._log.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", self.module],

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -51,7 +51,8 @@ class TestServer:
         """A new database with the current schema, cloned from a template."""
         template = self._template()
         database = self._named(f"{DATABASE_PREFIX}est_{uuid4().hex}")
-        self._run("CREATE DATABASE {} TEMPLATE {}", database.name, template)
+        statement = "CREATE DATABASE {} TEMPLATE {} OWNER {} STRATEGY FILE_COPY"
+        self._run(statement, database.name, template, _user(database.owner_dsn))
         return database
 
     def create_empty(self) -> TestDatabase:
@@ -81,7 +82,7 @@ class TestServer:
         return name
 
     def _make_empty(self, database: TestDatabase) -> None:
-        self._run("CREATE DATABASE {} OWNER {}", database.name, urlsplit(database.owner_dsn).username or "")
+        self._run("CREATE DATABASE {} OWNER {}", database.name, _user(database.owner_dsn))
 
     def _exists(self, name: str) -> bool:
         found = self._admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
@@ -126,6 +127,10 @@ def _second_role(admin_dsn: str) -> str:
     parts = urlsplit(admin_dsn)
     location = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{quote(APP_ROLE + '_test')}:{password}@{location}").geturl()
+
+
+def _user(dsn: str) -> str:
+    return unquote(urlsplit(dsn).username or "")
 
 
 def _on(dsn: str, database: str) -> str:

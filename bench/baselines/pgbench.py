@@ -61,6 +61,7 @@ class OrderTransactions:
             timeout=seconds + _GRACE_S,
             env=child_environment(),
         )
+        tps = _TPS.search(done.stdout)
         if done.returncode != 0 or tps is None:
             raise MeasurementError(f"pgbench: {done.stderr.strip().splitlines()[-1:] or done.stdout}")
         return Sample(rate_per_s=float(tps[1]))

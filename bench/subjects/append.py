@@ -36,7 +36,7 @@ async def open_append(config: dict[str, Any]) -> AsyncIterator[worker.Measure]:
     await database.open(wait_s=5.0)
     store = EventStore(database)
     await store.open()
-    call = await _command_call(store) if config["what"] == "command" else _append_call(store, config)
+    call = await _command_call(store) if config["what"] == "command" else _append_call(store)
 
     async def measure(window: Window) -> Mapping[str, Any]:
         sample = await closed_loop.run(call, config["callers"], window)
@@ -49,7 +49,7 @@ async def open_append(config: dict[str, Any]) -> AsyncIterator[worker.Measure]:
         await database.close()
 
 
-def _append_call(store: EventStore, config: dict[str, Any]) -> Call:
+def _append_call(store: EventStore) -> Call:
     topic, state = sample_order.stored_state()
 
     async def call() -> None:
@@ -87,8 +87,15 @@ async def _merchant(handler: CommandHandler) -> Guard:
         merchants,
         merchant_id,
         merchant.CreateApiKey(
-            merchant_id, now, Meta(new_id(), meta.actor, meta.correlation_id), key_id, str(key_id), "sk_test", "bench",
-            sealed, live=False,
+            merchant_id,
+            now,
+            Meta(new_id(), meta.actor, meta.correlation_id),
+            key_id,
+            str(key_id),
+            "sk_test",
+            "bench",
+            sealed,
+            live=False,
         ),
     )
     return Guard(merchant_id, key_id)

@@ -8,7 +8,7 @@ refund, for a refund can fail after it had succeeded, and then stays failed (Str
 from __future__ import annotations
 
 from typing import assert_never
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from payloops.commands.order import REFUNDS_MAX
 from payloops.commands.order_reports import (
@@ -35,9 +35,9 @@ def record_refund(command: RefundReport, state: Existing) -> tuple[e.OrderEvent,
         raise NotFound("This order has no such refund.")
     match command:
         case RecordRefundSucceeded():
-            return record_refund_succeeded(command, state, refund)
+            return record_refund_succeeded(command, state, _named(command.processor_refund_id, state) or refund)
         case RecordRefundFailed():
-            return record_refund_failed(command, state, refund)
+            return record_refund_failed(command, state, _named(command.processor_refund_id, state) or refund)
         case RecordRefundUnknown():
             if refund.status != "pending" or refund.outcome_unknown:
                 return ()
@@ -58,6 +58,8 @@ def record_refund_succeeded(
     Raises AmountMismatch when others of the order's refunds have taken its place since.
     """
     if refund.status == "success":
+        if _is_another(command, refund):
+            return _booked_beside(command, state, refund)
         return _identified(command, state, refund)
     if refund.status == "failed":
         if refund.processor_refund_id is not None and not _is_another(command, refund):
@@ -66,9 +68,28 @@ def record_refund_succeeded(
             raise AmountMismatch(f"A late refund of {refund.amount} is more than what is left of the capture.")
     return (
         e.RefundSucceeded(
-            **event_head(command, state), refund_id=refund.refund_id, processor_refund_id=command.processor_refund_id
+            **event_head(command, state),
+            refund_id=refund.refund_id,
+            processor_refund_id=command.processor_refund_id,
         ),
     )
+
+
+def _booked_beside(command: RecordRefundSucceeded, state: Captured, refund: Refund) -> tuple[e.OrderEvent, ...]:
+    """Two refunds of the processor for one of ours: one was made in its dashboard and taken for ours. Both count."""
+    processor_refund_id = command.processor_refund_id
+    if processor_refund_id is None or refund.refund_id not in state.refunds:
+        return ()
+    other = RecordDiscoveredRefund(
+        command.order_id,
+        command.now,
+        command.meta,
+        refund_id=uuid5(refund.refund_id, processor_refund_id),
+        processor_refund_id=processor_refund_id,
+        amount=refund.amount,
+        status="success",
+    )
+    return record_discovered_refund(other, state)
 
 
 def record_refund_failed(command: RecordRefundFailed, state: Captured, refund: Refund) -> tuple[e.OrderEvent, ...]:
@@ -126,15 +147,26 @@ def _counterpart(command: RecordDiscoveredRefund, state: Captured) -> Refund | N
     """The refund of ours that this is: by the processor's id, else the oldest of that amount that still lacks an id.
 
     An external worker need not tell the processor our refund's id, and may lose the reply or be slower than the
-    processor's event; to book its refund as a second one would give the same money back twice.
+    processor's event; to book its refund as a second one would count the same money twice. Should it have been another
+    one after all, ours still tells its own id, and is booked beside it then.
     """
-    of_surplus = tuple(one.refund for one in state.facts.surplus if one.refund is not None)
-    own = tuple(state.refunds.values())
-    for refund in (*own, *of_surplus):
-        if refund.processor_refund_id == command.processor_refund_id:
-            return refund
-    candidates = of_surplus if _is_of_surplus(command, state) else own
+    named = _named(command.processor_refund_id, state)
+    if named is not None:
+        return named
+    candidates = _surplus_refunds(state) if _is_of_surplus(command, state) else tuple(state.refunds.values())
     return next((r for r in candidates if r.processor_refund_id is None and r.amount == command.amount), None)
+
+
+def _named(processor_refund_id: str | None, state: Captured) -> Refund | None:
+    """The refund that is known to have that id at the processor."""
+    if processor_refund_id is None:
+        return None
+    refunds = (*state.refunds.values(), *_surplus_refunds(state))
+    return next((refund for refund in refunds if refund.processor_refund_id == processor_refund_id), None)
+
+
+def _surplus_refunds(state: Captured) -> tuple[Refund, ...]:
+    return tuple(one.refund for one in state.facts.surplus if one.refund is not None)
 
 
 def _is_of_surplus(command: RecordDiscoveredRefund, state: Captured) -> bool:

@@ -231,19 +231,32 @@ def _evolve_open(
 
 
 def _evolve_surplus(state: Existing, event: e.SurplusPaymentAuthorized | e.SurplusPaymentCaptured) -> Existing:
-    if not isinstance(state, Authorized | Captured):
-        raise _impossible(state, event)
     number, transaction_id = event.attempt, event.processor_transaction_id
-    others = tuple(one for one in state.facts.surplus if not one.is_same_payment(number, transaction_id))
+    known = tuple(one for one in state.facts.surplus if not one.is_same_payment(number, transaction_id))
     one = Surplus(number, event.processor, event.processor_order_id, transaction_id, event.amount)
-    if isinstance(event, e.SurplusPaymentAuthorized):
-        voids = state.facts.voids_requested + 1
-        return replace(state, facts=_after(state, event, surplus=(*others, one), voids_requested=voids))
-    if isinstance(state, Authorized):
-        raise _impossible(state, event)
-    workflow_id = f"refund-{event.refund_id}"
-    refund = Refund(event.refund_id, event.amount, None, "pending", workflow_id, created_at=event.timestamp)
-    return replace(state, facts=_after(state, event, surplus=(*others, replace(one, refund=refund))))
+    others = tuple(
+        _with_ids_if_none(attempt, event) if attempt.number == number else attempt
+        for attempt in state.facts.other_attempts
+    )
+    match state, event:
+        case Authorized() | Captured(), e.SurplusPaymentAuthorized():
+            voids = state.facts.voids_requested + 1
+            facts = _after(state, event, surplus=(*known, one), other_attempts=others, voids_requested=voids)
+        case Captured(), e.SurplusPaymentCaptured():
+            workflow_id = f"refund-{event.refund_id}"
+            refund = Refund(event.refund_id, event.amount, None, "pending", workflow_id, created_at=event.timestamp)
+            facts = _after(state, event, surplus=(*known, replace(one, refund=refund)), other_attempts=others)
+        case _:
+            raise _impossible(state, event)
+    return replace(state, facts=facts)
+
+
+def _with_ids_if_none(attempt: Attempt, event: e.SurplusPaymentAuthorized | e.SurplusPaymentCaptured) -> Attempt:
+    return replace(
+        attempt,
+        processor_order_id=attempt.processor_order_id or event.processor_order_id,
+        processor_transaction_id=attempt.processor_transaction_id or event.processor_transaction_id,
+    )
 
 
 def _evolve_new_refund(state: Existing, event: e.RefundRequested | e.RefundDiscovered) -> Existing:

@@ -61,8 +61,10 @@ CREATE TABLE IF NOT EXISTS faults (
 );
 CREATE INDEX IF NOT EXISTS faults_by_operation ON faults (account, operation, seq);
 
+-- AUTOINCREMENT here and below: the courier and the agenda hold the numbers of rows that may be forgotten meanwhile, so
+-- a number must never mean another row later.
 CREATE TABLE IF NOT EXISTS deliveries (
-    seq         INTEGER PRIMARY KEY,
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
     account     TEXT NOT NULL,
     event_id    TEXT NOT NULL,
     endpoint_id TEXT NOT NULL,
@@ -73,7 +75,7 @@ CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (event_id);
 CREATE INDEX IF NOT EXISTS deliveries_by_account ON deliveries (account);
 
 CREATE TABLE IF NOT EXISTS appointments (
-    seq     INTEGER PRIMARY KEY,
+    seq     INTEGER PRIMARY KEY AUTOINCREMENT,
     account TEXT NOT NULL,
     action  TEXT NOT NULL,
     subject TEXT NOT NULL,

@@ -49,34 +49,13 @@ def processor_queue(processor: str) -> str:
     return f"{processor}-payments"
 
 
-def payment_workflow_id(order_id: UUID | str, attempt: int) -> str:
-    """The first attempt's workflow has the order's id alone; later ones carry their number."""
-    return f"payment-{order_id}" if attempt == 1 else f"payment-{order_id}-{attempt}"
-
-
-def capture_workflow_id(order_id: UUID | str) -> str:
-    """The order's first capture; a later one, after a refusal, carries its number behind."""
-    return f"capture-{order_id}"
-
-
-def void_workflow_id(order_id: UUID | str) -> str:
-    """The order's first void; later ones carry their number behind."""
-    return f"void-{order_id}"
-
-
 def refund_workflow_id(refund_id: UUID | str) -> str:
-    """A refund's workflow."""
+    """A refund's workflow; the order's own events name those of payments, captures, voids and refunds."""
     return f"refund-{refund_id}"
-
-
-def webhook_workflow_id(delivery_id: UUID | str) -> str:
-    """A delivery's workflow."""
-    return f"webhook-{delivery_id}"
 
 
 class ContractViolation(ValueError):
     """JSON that does not fit the contract. Names the field, never its value."""
-
 
 
 @dataclass(frozen=True)
@@ -120,21 +99,11 @@ class PaymentInput(Wire):
 
 
 @dataclass(frozen=True)
-class CaptureInput(Wire):
-    """CaptureWorkflow's. ``transaction_id`` is the processor's id of the payment; no ``amount`` means all that is held."""
+class OperationInput(Wire):
+    """CaptureWorkflow's and VoidWorkflow's. ``transaction_id`` is the processor's id of the payment.
 
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"amount"})
-
-    order_id: str
-    merchant_id: str
-    processor: str
-    transaction_id: str | None
-    amount: int | None = None
-
-
-@dataclass(frozen=True)
-class VoidInput(Wire):
-    """VoidWorkflow's."""
+    A capture without ``amount`` takes all that is held.
+    """
 
     OPTIONAL: ClassVar[frozenset[str]] = frozenset({"amount"})
 

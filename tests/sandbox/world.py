@@ -118,8 +118,8 @@ class World:
         return await self.request(method, f"{self.sandbox.stripe_url}/v1{path}", headers=sent, **options)
 
     async def razorpay(self, method: str, path: str, *, secret: str = "the-secret", **options: Any) -> Answer:
-        auth = aiohttp.BasicAuth(self.razorpay_account, secret)
-        return await self.request(method, f"{self.sandbox.razorpay_url}/v1{path}", auth=auth, **options)
+        sent = {"Authorization": aiohttp.encode_basic_auth(self.razorpay_account, secret)} | options.pop("headers", {})
+        return await self.request(method, f"{self.sandbox.razorpay_url}/v1{path}", headers=sent, **options)
 
     async def control(self, method: str, path: str, body: Any = None, *, razorpay_port: bool = False) -> Answer:
         base = self.sandbox.razorpay_url if razorpay_port else self.sandbox.stripe_url

@@ -73,6 +73,10 @@ class EventStore:
         """The event as it will stand in the log."""
         return self._mapper.to_stored_event(event)
 
+    def from_stored(self, stored: StoredEvent) -> Event:
+        """The event that stands in the log. Raises UnreadableEvent."""
+        return self._mapper.to_event(stored)
+
     async def load(self, stream_id: UUID, *, after_version: int = 0) -> list[Event]:
         """A stream's events in order, in one query. Raises Unavailable, UnreadableEvent."""
         rows = await self._fetch("load_stream", (stream_id, after_version))

@@ -88,7 +88,8 @@ def list_reply(work: Work, parameters: Parameters, url: str, page: Page, found: 
     has_more = len(found) >= page.limit
     if has_more:
         found = found[1:] if page.upwards else found[: page.limit - 1]
-    documents = [document.body for document in found]
+    # Expanding works on copies: the stored objects keep their ids.
+    documents = [dict(document.body) for document in found]
     for path in parameters.texts("expand"):
         head, _, rest = path.partition(".")
         if head != "data" or not rest:
@@ -103,7 +104,6 @@ def object_reply(work: Work, parameters: Parameters, document: Document, status:
     paths = parameters.texts("expand")
     if not paths:
         return json_reply(status, document)
-    # The stored object itself must keep its ids.
     shown = dict(document)
     for path in paths:
         _expand(work, shown, path.split("."), path)
@@ -152,7 +152,7 @@ def search_intents(work: Work, parameters: Parameters) -> Reply:
         found = work.labelled(INTENT, label[0], label[1], _SEARCH_SCAN_MAX)
     else:
         found = work.documents(INTENT, Page(limit=_SEARCH_SCAN_MAX))
-    matching = [intent.body for intent in found if all(_matches(intent.body, *clause) for clause in clauses)]
+    matching = [dict(intent.body) for intent in found if all(_matches(intent.body, *clause) for clause in clauses)]
     shown = matching[skip : skip + limit]
     for path in parameters.texts("expand"):
         for document in shown:

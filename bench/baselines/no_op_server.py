@@ -1,0 +1,1 @@
+"""P4's baseline: a handler that answers the same bytes to everything."""

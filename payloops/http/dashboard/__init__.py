@@ -1,0 +1,1 @@
+"""The dashboard API, for users with a token."""

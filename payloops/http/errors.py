@@ -1,0 +1,119 @@
+"""From errors to answers: the one place where an error class gets its status, and the one that writes an error's body.
+
+HttpRefusal (a PayloopsError)    what only HTTP can be wrong about
+├── MalformedRequest             not HTTP that we understand
+├── MethodNotAllowed             the path is there, not with this method
+├── RequestTimeout               headers or body came too slowly
+├── PayloadTooLarge              the body is over its limit, as sent or as decompressed
+├── UnsupportedMediaType         a body that is not JSON, or an encoding that we don't read
+└── HeadersTooLarge              the request line or the headers are over their limits
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import orjson
+
+from payloops import errors as e
+
+_log = logging.getLogger(__name__)
+
+
+class HttpRefusal(e.PayloopsError):
+    """Base of the refusals that only HTTP knows."""
+
+    code = "validation_error"
+
+
+class MalformedRequest(HttpRefusal):
+    code = "validation_error"
+
+
+class MethodNotAllowed(HttpRefusal):
+    code = "method_not_allowed"
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"This path takes {', '.join(allowed)}.")
+        self.allowed = allowed
+
+
+class RequestTimeout(HttpRefusal):
+    code = "request_timeout"
+    retryable = True
+
+
+class PayloadTooLarge(HttpRefusal):
+    code = "payload_too_large"
+
+
+class UnsupportedMediaType(HttpRefusal):
+    code = "unsupported_media_type"
+
+
+class HeadersTooLarge(HttpRefusal):
+    code = "headers_too_large"
+
+
+STATUS: Final[dict[type[e.PayloopsError], int]] = {
+    e.InvalidInput: 400,
+    e.RuleViolation: 400,
+    e.NotAuthenticated: 401,
+    e.Forbidden: 403,
+    e.NotFound: 404,
+    e.Conflict: 409,
+    e.IdempotencyMismatch: 422,
+    e.RateLimited: 429,
+    e.Unavailable: 503,
+    e.PayloopsError: 500,
+    MalformedRequest: 400,
+    MethodNotAllowed: 405,
+    RequestTimeout: 408,
+    PayloadTooLarge: 413,
+    UnsupportedMediaType: 415,
+    HeadersTooLarge: 431,
+}
+"""The status of a class is the nearest one up its tree."""
+
+_INTERNAL_MESSAGE: Final = "Something went wrong on our side; it has been logged under this correlation id."
+
+
+def status_of(error: e.PayloopsError) -> int:
+    """The HTTP status that stands for the error."""
+    return next(STATUS[base] for base in type(error).__mro__ if base in STATUS)
+
+
+def error_body(error: e.PayloopsError, correlation_id: str) -> bytes:
+    """The body of CONTRACT ("Errors"). Of an error that is our own fault nothing is told but that it happened."""
+    known = status_of(error) != STATUS[e.PayloopsError]
+    body: dict[str, Any] = {
+        "code": error.code if known else e.PayloopsError.code,
+        "message": error.message if known else _INTERNAL_MESSAGE,
+        "correlationId": correlation_id,
+    }
+    if known:
+        if error.param is not None:
+            body["param"] = error.param
+        if error.details:
+            body["details"] = [{"param": param, "message": message} for param, message in error.details]
+        if error.retryable is not None:
+            body["retryable"] = error.retryable
+    return orjson.dumps(body)
+
+
+def error_headers(error: e.PayloopsError, challenge: str) -> bytes:
+    """The header lines that belong to an error. ``challenge`` is the scheme that the route takes (RFC 9110, 11.6.1)."""
+    if isinstance(error, e.Unavailable | e.RateLimited):
+        return b"Retry-After: %d\r\n" % error.retry_after_s
+    if isinstance(error, MethodNotAllowed):
+        return f"Allow: {', '.join(error.allowed)}\r\n".encode()
+    if isinstance(error, e.NotAuthenticated) and challenge:
+        return f"WWW-Authenticate: {challenge}\r\n".encode()
+    return b""
+
+
+def unexpected(problem: Exception) -> e.PayloopsError:
+    """What a client is told of an error that nobody raised on purpose; the log gets the whole of it."""
+    _log.error("a request failed", exc_info=problem)
+    return e.PayloopsError(_INTERNAL_MESSAGE)

@@ -1,0 +1,60 @@
+-- All of it runs in one read-only snapshot. {table}, {columns}, {key} and {stream} are identifiers.
+
+-- name: begin
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+
+-- name: patience
+-- A full scan of a long log takes its time; folding a page in between must not look idle.
+SELECT set_config('statement_timeout', '600s', true), set_config('idle_in_transaction_session_timeout', '60s', true);
+
+-- name: events_page
+SELECT originator_id, originator_version, topic, state
+FROM stored_events
+WHERE (originator_id, originator_version) > (%s, %s)
+ORDER BY originator_id, originator_version
+LIMIT %s;
+
+-- name: rows_of_streams
+SELECT {columns} FROM {table} WHERE {stream} = ANY (%s);
+
+-- name: row_count
+SELECT count(*) FROM {table};
+
+-- name: rows_without_stream
+SELECT t.{key}, count(*) OVER ()
+FROM {table} t
+WHERE NOT EXISTS (SELECT FROM stored_events s WHERE s.originator_id = t.{stream})
+ORDER BY t.{key}
+LIMIT %s;
+
+-- name: log_bounds
+SELECT count(*), coalesce(min(notification_id), 1), coalesce(max(notification_id), 0), (SELECT position FROM log_head),
+    (SELECT count(*) FROM log_head)
+FROM stored_events;
+
+-- name: orders_out_of_bounds
+SELECT id FROM orders
+WHERE NOT (0 <= amount_refunded AND amount_refunded <= amount_captured AND amount_captured <= amount)
+ORDER BY id
+LIMIT %s;
+
+-- name: orders_with_other_refunds
+-- What an order counts as refunded is the sum of its refunds that succeeded or may still succeed.
+SELECT o.id
+FROM orders o
+LEFT JOIN (
+    SELECT order_id, sum(amount) AS amount FROM refunds WHERE status IN ('pending', 'success') GROUP BY order_id
+) r ON r.order_id = o.id
+WHERE o.amount_refunded <> coalesce(r.amount, 0)
+ORDER BY o.id
+LIMIT %s;
+
+-- name: idempotency_keys_twice
+SELECT id FROM idempotency_keys GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT %s;
+
+-- name: claims_without_stream
+-- A claim commits with the event that makes it.
+SELECT c.claim FROM claims c
+WHERE NOT EXISTS (SELECT FROM stored_events s WHERE s.originator_id = c.owner)
+ORDER BY c.claim
+LIMIT %s;

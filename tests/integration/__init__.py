@@ -1,0 +1,1 @@
+"""Tests on a real Postgres, real HTTP and the real sandbox."""

@@ -1,0 +1,30 @@
+"""Stores over this test's database, near and behind a bad network."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from payloops.events.store import EventStore
+from tests.integration.store.opening import opened
+from tests.integration.store.proxy import Proxy, proxied
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[EventStore]:
+    async with opened(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def proxy(database_url: str) -> AsyncIterator[Proxy]:
+    async with proxied(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def far_store(proxy: Proxy) -> AsyncIterator[EventStore]:
+    """A store with the bad network between it and its database."""
+    async with opened(proxy.dsn) as made:
+        yield made

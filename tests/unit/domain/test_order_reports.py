@@ -1,0 +1,428 @@
+"""What follows from reports of a payment: late, twice, out of order, in doubt (CONTRACT, "Order status")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from payloops.commands.order import CancelOrder
+from payloops.commands.order_reports import (
+    RecordActionRequired,
+    RecordAuthorized,
+    RecordCancelFailed,
+    RecordCaptured,
+    RecordCaptureFailed,
+    RecordFailed,
+    RecordOutcomeUnknown,
+    RecordProcessing,
+    RecordVoided,
+)
+from payloops.errors import AmountMismatch, InvalidStatus, NotFound
+from payloops.events.base import Event, Sealed
+from payloops.events.order import (
+    CancelFailed,
+    CancelRequested,
+    CaptureFailed,
+    CaptureRequested,
+    OrderCancelled,
+    OrderCreated,
+    PaymentActionRequired,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDiscovered,
+    PaymentFailed,
+    PaymentIdentified,
+    PaymentOutcomeUnknown,
+    PaymentProcessing,
+    PaymentStarted,
+)
+from payloops.events.order_state import Authorized, Cancelled, Captured, Failed, Processing, RequiresAction, status
+from tests.spec import (
+    AMOUNT,
+    AUTHORIZED,
+    CANCELLED,
+    CAPTURED,
+    FAILED,
+    MANUAL,
+    ORDER_ID,
+    PENDING,
+    PROCESSING,
+    REQUIRES_ACTION,
+    command,
+    event,
+    given,
+)
+
+CALLED_OFF = event(CancelRequested, reason="sold out", workflow_id=f"payment-{ORDER_ID}")
+CALLING_OFF = (*REQUIRES_ACTION, CALLED_OFF)
+SECOND = (*FAILED, event(PaymentStarted, attempt=2, payment_method_token="pm_other"))
+NO_IDS: dict[str, Any] = {"processor_order_id": None, "processor_transaction_id": None}
+NAMELESS = (*PROCESSING, event(PaymentCaptured, **NO_IDS))
+
+
+class TestTheCourseOfAPayment:
+    def test_the_customer_must_act(self) -> None:
+        action = {"redirect_url": None, "client_secret": Sealed("s"), "processor_data": {"keyId": "rzp_test_1"}}
+        given(*PROCESSING).when(command(RecordActionRequired, **action)).then(
+            event(PaymentActionRequired, **action)
+        ).then_state(RequiresAction)
+
+    def test_the_customer_has_acted(self) -> None:
+        given(*REQUIRES_ACTION).when(command(RecordProcessing)).then(event(PaymentProcessing)).then_state(Processing)
+
+    @pytest.mark.parametrize("history", [PROCESSING, REQUIRES_ACTION])
+    def test_money_is_held(self, history: tuple[Event, ...]) -> None:
+        given(*history).when(command(RecordAuthorized)).then(event(PaymentAuthorized)).then_state(Authorized)
+
+    @pytest.mark.parametrize("history", [PROCESSING, REQUIRES_ACTION, AUTHORIZED])
+    def test_money_is_taken(self, history: tuple[Event, ...]) -> None:
+        given(*history).when(command(RecordCaptured)).then(event(PaymentCaptured)).then_state(Captured)
+
+    def test_a_manual_capture_may_take_a_part(self) -> None:
+        history = (*AUTHORIZED, event(CaptureRequested, amount=700))
+        given(*history).when(command(RecordCaptured, amount=700)).then(event(PaymentCaptured, amount=700)).then_state(
+            lambda state: state.captured == state.refundable == 700
+        )
+
+    @pytest.mark.parametrize("history", [PROCESSING, REQUIRES_ACTION])
+    def test_a_failure_keeps_the_processors_own_codes(self, history: tuple[Event, ...]) -> None:
+        given(*history).when(command(RecordFailed, decline_code="lost_card")).then(
+            event(PaymentFailed, decline_code="lost_card")
+        ).then_state(lambda state: state.failure.decline_code == "lost_card" and state.failure.processor == "stripe")
+
+    def test_the_end_of_a_held_payment_releases_it(self) -> None:
+        history = (*AUTHORIZED, event(CancelRequested, reason="sold out"))
+        given(*history).when(command(RecordVoided)).then(
+            event(OrderCancelled, reason="sold out", released=AMOUNT, processor_transaction_id="pi_1")
+        )
+
+    def test_an_end_that_nobody_asked_for_has_the_processors_reason(self) -> None:
+        given(*PROCESSING).when(command(RecordVoided, processor_transaction_id=None, reason="expired")).then(
+            event(OrderCancelled, reason="expired")
+        )
+
+    def test_a_report_of_an_attempt_that_never_was_is_not_found(self) -> None:
+        given(*PROCESSING).when(command(RecordCaptured, attempt=2)).then_raises(NotFound, match="attempt 2")
+
+
+class TestLateResults:
+    def test_a_late_success_after_a_failure_is_accepted(self) -> None:
+        given(*FAILED).when(command(RecordCaptured)).then(event(PaymentCaptured)).then_state(Captured)
+        given(*FAILED).when(command(RecordAuthorized)).then(event(PaymentAuthorized)).then_state(Authorized)
+
+    def test_a_late_success_after_a_cancellation_is_accepted(self) -> None:
+        history = (*REQUIRES_ACTION, event(OrderCancelled))
+        given(*history).when(command(RecordCaptured)).then(event(PaymentCaptured)).then_state(Captured)
+
+    def test_a_late_authorization_after_a_cancellation_is_voided_at_once(self) -> None:
+        history = (*REQUIRES_ACTION, event(OrderCancelled, reason="sold out"))
+        given(*history).when(command(RecordAuthorized)).then(
+            event(PaymentAuthorized), event(CancelRequested, reason="sold out")
+        )
+
+    def test_a_late_authorization_after_a_cancellation_without_reason_says_why_it_is_voided(self) -> None:
+        history = (*REQUIRES_ACTION, event(OrderCancelled))
+        given(*history).when(command(RecordAuthorized)).then(
+            event(PaymentAuthorized), event(CancelRequested, reason="authorized after the order was cancelled")
+        )
+
+    @pytest.mark.parametrize("history", [CALLING_OFF, (*CALLING_OFF, event(PaymentProcessing))])
+    def test_an_authorization_while_being_cancelled_is_voided_at_once(self, history: tuple[Event, ...]) -> None:
+        given(*history).when(command(RecordAuthorized)).then(
+            event(PaymentAuthorized), event(CancelRequested, reason="sold out")
+        )
+
+    def test_an_authorization_of_a_payment_that_the_processor_ended_is_stale(self) -> None:
+        history = (*PROCESSING, event(OrderCancelled, processor_transaction_id="pi_1"))
+        given(*history).when(command(RecordAuthorized)).then_nothing()
+        given(*history).when(command(RecordAuthorized, processor_transaction_id="pi_9")).then(
+            event(PaymentAuthorized, processor_transaction_id="pi_9"),
+            event(CancelRequested, reason="authorized after the order was cancelled"),
+        )
+
+    @pytest.mark.parametrize("report", [RecordFailed, RecordVoided, RecordProcessing, RecordActionRequired])
+    def test_a_late_failure_never_undoes_a_capture(self, report: type) -> None:
+        given(*CAPTURED).when(command(report)).then_nothing().then_state(Captured)
+
+    @pytest.mark.parametrize("report", [RecordFailed, RecordProcessing, RecordActionRequired])
+    def test_a_late_failure_never_undoes_an_authorization(self, report: type) -> None:
+        given(*AUTHORIZED).when(command(report)).then_nothing().then_state(Authorized)
+
+    @pytest.mark.parametrize("report", [RecordFailed, RecordVoided, RecordProcessing, RecordActionRequired])
+    def test_a_late_report_of_an_earlier_attempt_does_not_touch_the_current_one(self, report: type) -> None:
+        given(*SECOND).when(command(report, attempt=1)).then_nothing().then_state(
+            lambda state: state.attempt.number == 2
+        )
+
+    def test_a_late_success_of_an_earlier_attempt_counts_and_the_other_attempt_is_not_forgotten(self) -> None:
+        given(*SECOND).when(command(RecordCaptured, attempt=1)).then(event(PaymentCaptured, attempt=1)).then_state(
+            lambda state: state.attempt.number == 1 and [a.number for a in state.facts.other_attempts] == [2]
+        )
+
+    def test_the_other_attempts_failure_is_then_of_no_consequence(self) -> None:
+        history = (*SECOND, event(PaymentCaptured, attempt=1))
+        given(*history).when(command(RecordFailed, attempt=2)).then_nothing()
+
+    def test_a_failed_payments_id_is_not_taken_for_the_one_that_succeeds_later(self) -> None:
+        history = (*PROCESSING, event(PaymentFailed, processor_order_id="order_1", processor_transaction_id="pay_1"))
+        given(*history).when(command(RecordCaptured, **NO_IDS)).then(event(PaymentCaptured, **NO_IDS)).then_state(
+            lambda state: (
+                state.attempt.processor_order_id == "order_1" and state.attempt.processor_transaction_id is None
+            )
+        )
+
+
+class TestTwiceIsOnce:
+    @pytest.mark.parametrize(
+        ("history", "report"),
+        [
+            (PROCESSING, RecordActionRequired),
+            (REQUIRES_ACTION, RecordProcessing),
+            (PROCESSING, RecordAuthorized),
+            (PROCESSING, RecordCaptured),
+            (PROCESSING, RecordFailed),
+            (PROCESSING, RecordVoided),
+            (PROCESSING, RecordOutcomeUnknown),
+            (CALLING_OFF, RecordCancelFailed),
+            ((*AUTHORIZED, event(CaptureRequested)), RecordCaptureFailed),
+            (CALLING_OFF, RecordFailed),
+            ((*REQUIRES_ACTION, event(OrderCancelled)), RecordAuthorized),
+        ],
+    )
+    def test_the_same_report_again_changes_nothing(self, history: tuple[Event, ...], report: type) -> None:
+        asked = command(report)
+        given(*history).when(asked, asked).then_nothing()
+
+
+class TestFailureAndEndInAnyOrder:
+    def test_an_end_after_a_failure_cancels(self) -> None:
+        given(*FAILED).when(command(RecordVoided, reason="abandoned")).then(
+            event(OrderCancelled, reason="abandoned", processor_transaction_id="pi_1")
+        )
+
+    def test_a_failure_after_an_end_says_nothing(self) -> None:
+        history = (*PROCESSING, event(OrderCancelled, processor_transaction_id="pi_1"))
+        given(*history).when(command(RecordFailed)).then_nothing().then_state(Cancelled)
+
+    def test_an_end_of_an_earlier_attempt_does_not_cancel(self) -> None:
+        history = (*SECOND, event(PaymentFailed, attempt=2))
+        given(*history).when(command(RecordVoided, attempt=1)).then_nothing().then_state(Failed)
+
+    def test_an_end_of_another_payment_than_the_held_one_does_not_cancel(self) -> None:
+        held = (*PROCESSING, event(PaymentAuthorized, processor_transaction_id="pay_1"))
+        given(*held).when(command(RecordVoided, processor_transaction_id="pay_2")).then_nothing()
+
+    @pytest.mark.parametrize("history", [CALLING_OFF, (*CALLING_OFF, event(PaymentProcessing))])
+    def test_a_failure_while_being_cancelled_is_the_end(self, history: tuple[Event, ...]) -> None:
+        given(*history).when(command(RecordFailed)).then(event(OrderCancelled, reason="sold out"))
+
+
+class TestAmounts:
+    @pytest.mark.parametrize("amount", [0, -1, AMOUNT - 1, AMOUNT + 1, 2**53])
+    @pytest.mark.parametrize("report", [RecordAuthorized, RecordCaptured])
+    def test_another_amount_than_the_orders_is_never_taken_for_it(self, report: type, amount: int) -> None:
+        asked = command(report, amount=amount)
+        given(*PROCESSING).when(asked).then_raises(AmountMismatch, match=str(amount), param="amount")
+        given(*CAPTURED).when(asked).then_raises(AmountMismatch)
+
+    @pytest.mark.parametrize("amount", [0, AMOUNT + 1])
+    def test_a_manual_capture_is_of_something_and_at_most_the_order(self, amount: int) -> None:
+        given(*AUTHORIZED).when(command(RecordCaptured, amount=amount)).then_raises(AmountMismatch)
+
+    def test_a_hold_is_always_of_the_whole_order(self) -> None:
+        history = (*MANUAL, event(PaymentStarted))
+        given(*history).when(command(RecordAuthorized, amount=AMOUNT - 1)).then_raises(AmountMismatch)
+
+    @pytest.mark.parametrize("report", [RecordAuthorized, RecordCaptured])
+    def test_another_currency_than_the_orders_is_never_taken_for_it(self, report: type) -> None:
+        given(*PROCESSING).when(command(report, currency="JPY")).then_raises(
+            AmountMismatch, match="JPY", param="currency"
+        )
+        given(*PROCESSING).when(command(report, currency="USD")).then_state(lambda state: status(state) != "processing")
+
+
+class TestUnknownOutcomes:
+    def test_no_answer_is_not_a_failure(self) -> None:
+        given(*PROCESSING).when(command(RecordOutcomeUnknown)).then(event(PaymentOutcomeUnknown)).then_state(
+            lambda state: status(state) == "processing" and state.outcome_unknown
+        )
+
+    @pytest.mark.parametrize(
+        "report", [RecordActionRequired, RecordAuthorized, RecordCaptured, RecordFailed, RecordVoided]
+    )
+    def test_a_doubt_ends_with_the_outcome(self, report: type) -> None:
+        history = (*PROCESSING, event(PaymentOutcomeUnknown))
+        given(*history).when(command(report)).then_state(
+            lambda state: status(state) != "processing" and not getattr(state, "outcome_unknown", False)
+        )
+
+    def test_still_processing_is_no_outcome(self) -> None:
+        given(*PROCESSING, event(PaymentOutcomeUnknown)).when(command(RecordProcessing)).then_nothing().then_state(
+            lambda state: state.outcome_unknown
+        )
+        given(*REQUIRES_ACTION, event(PaymentOutcomeUnknown)).when(command(RecordProcessing)).then(
+            event(PaymentProcessing)
+        ).then_state(lambda state: state.outcome_unknown)
+
+    def test_the_customer_still_being_waited_for_ends_the_doubt(self) -> None:
+        given(*REQUIRES_ACTION, event(PaymentOutcomeUnknown)).when(
+            command(RecordActionRequired, redirect_url=None)
+        ).then(event(PaymentActionRequired, redirect_url=None, client_secret=None)).then_state(
+            lambda state: not state.outcome_unknown
+        )
+
+    def test_a_capture_in_doubt(self) -> None:
+        history = (*AUTHORIZED, event(CaptureRequested))
+        doubt = event(PaymentOutcomeUnknown, operation="capture")
+        given(*history).when(command(RecordOutcomeUnknown, operation="capture")).then(doubt)
+        given(*history, doubt).when(command(RecordCaptureFailed)).then(event(CaptureFailed)).then_state(
+            lambda state: not state.outcome_unknown and state.capture is None
+        )
+
+    def test_a_void_in_doubt(self) -> None:
+        history = (*AUTHORIZED, event(CancelRequested))
+        doubt = event(PaymentOutcomeUnknown, operation="void")
+        given(*history).when(command(RecordOutcomeUnknown, operation="void")).then(doubt)
+        given(*history, doubt).when(command(RecordCancelFailed)).then(event(CancelFailed)).then_state(
+            lambda state: not state.outcome_unknown and state.cancel is None
+        )
+
+    @pytest.mark.parametrize("operation", ["payment", "capture", "void"])
+    def test_a_doubt_about_what_is_not_under_way_is_none(self, operation: str) -> None:
+        given(*AUTHORIZED).when(command(RecordOutcomeUnknown, operation=operation)).then_nothing()
+
+    def test_an_automatic_capture_can_be_in_doubt(self) -> None:
+        history = (*PROCESSING, event(PaymentAuthorized))
+        given(*history).when(command(RecordOutcomeUnknown, operation="capture")).then(
+            event(PaymentOutcomeUnknown, operation="capture")
+        )
+
+    def test_a_doubt_about_an_earlier_attempt_is_none(self) -> None:
+        given(*SECOND).when(command(RecordOutcomeUnknown, attempt=1)).then_nothing()
+
+
+class TestRefusals:
+    def test_a_refused_capture_leaves_the_authorization(self) -> None:
+        history = (*AUTHORIZED, event(CaptureRequested))
+        given(*history).when(command(RecordCaptureFailed)).then(event(CaptureFailed)).then_state(Authorized)
+
+    @pytest.mark.parametrize("history", [CALLING_OFF, (*CALLING_OFF, event(PaymentProcessing))])
+    def test_a_refused_cancellation_leaves_the_payment(self, history: tuple[Event, ...]) -> None:
+        given(*history).when(command(RecordCancelFailed)).then(event(CancelFailed)).then_state(
+            lambda state: state.cancel is None
+        )
+
+    def test_capture_wins_over_a_void_that_comes_too_late(self) -> None:
+        history = (*AUTHORIZED, event(CancelRequested), event(PaymentCaptured))
+        given(*history).when(command(RecordCancelFailed)).then_nothing().then_state(Captured)
+
+    def test_a_refusal_of_another_attempts_void_is_not_the_current_ones(self) -> None:
+        history = (*AUTHORIZED, event(CancelRequested))
+        given(*history).when(command(RecordCancelFailed, attempt=2)).then_nothing()
+        given(*history).when(command(RecordCancelFailed, attempt=1)).then(event(CancelFailed))
+
+    def test_a_cancellation_outlives_the_customers_action(self) -> None:
+        given(*CALLING_OFF).when(command(RecordProcessing)).then(event(PaymentProcessing)).then_state(
+            lambda state: state.cancel.reason == "sold out"
+        )
+        given(*CALLING_OFF).when(command(RecordProcessing), command(RecordActionRequired)).then_state(
+            lambda state: isinstance(state, RequiresAction) and state.cancel is not None
+        )
+
+
+class TestIdsThatBecomeKnownLater:
+    def test_the_same_capture_with_and_without_id_is_one_payment(self) -> None:
+        given(*NAMELESS).when(command(RecordCaptured)).then(event(PaymentIdentified)).then_state(
+            lambda state: state.attempt.processor_transaction_id == "pi_1" and state.facts.surplus == ()
+        )
+        given(*CAPTURED).when(command(RecordCaptured, **NO_IDS)).then_nothing()
+
+    def test_a_known_id_is_never_replaced(self) -> None:
+        given(*CAPTURED).when(command(RecordCaptured, processor_transaction_id="ch_1")).then_nothing()
+
+    @pytest.mark.parametrize(
+        ("history", "report"),
+        [
+            (PROCESSING, RecordProcessing),
+            (NAMELESS, RecordAuthorized),
+            ((*PROCESSING, event(PaymentAuthorized, **NO_IDS)), RecordAuthorized),
+        ],
+    )
+    def test_any_report_without_news_may_bring_ids(self, history: tuple[Event, ...], report: type) -> None:
+        given(*history).when(command(report, processor_order_id="pi_1", processor_transaction_id="pi_1")).then(
+            event(PaymentIdentified)
+        )
+
+    def test_news_and_ids_come_together(self) -> None:
+        history = (*PROCESSING, event(PaymentActionRequired, **NO_IDS))
+        given(*history).when(command(RecordProcessing, processor_order_id="order_1")).then(
+            event(PaymentProcessing),
+            event(PaymentIdentified, processor_order_id="order_1", processor_transaction_id=None),
+        )
+        given(*history).when(command(RecordActionRequired, processor_transaction_id=None)).then(
+            event(PaymentIdentified, processor_transaction_id=None)
+        )
+
+
+class TestPaymentsBegunElsewhere:
+    def test_money_that_a_processor_took_for_an_unpaid_order_counts(self) -> None:
+        given(*PENDING).when(command(RecordCaptured, processor="stripe")).then(
+            event(PaymentDiscovered), event(PaymentCaptured)
+        ).then_state(lambda state: state.attempt.workflow_id is None and status(state) == "captured")
+
+    def test_a_failure_of_it_is_a_failed_attempt(self) -> None:
+        given(*PENDING).when(command(RecordFailed, processor="stripe")).then(
+            event(PaymentDiscovered, processor_transaction_id=None), event(PaymentFailed)
+        )
+
+    def test_its_end_cancels(self) -> None:
+        given(*PENDING).when(command(RecordVoided, processor="stripe")).then(
+            event(PaymentDiscovered, processor_order_id=None),
+            event(OrderCancelled, processor_transaction_id="pi_1"),
+        )
+
+    @pytest.mark.parametrize("report", [RecordProcessing, RecordActionRequired])
+    def test_its_steps_say_nothing(self, report: type) -> None:
+        given(*PENDING).when(command(report)).then_nothing()
+
+    def test_money_held_for_a_cancelled_order_is_voided(self) -> None:
+        given(*CANCELLED).when(command(RecordAuthorized, processor="stripe")).then(
+            event(PaymentDiscovered),
+            event(PaymentAuthorized),
+            event(CancelRequested, reason="authorized after the order was cancelled"),
+        )
+
+    def test_money_taken_for_a_cancelled_order_counts(self) -> None:
+        given(*CANCELLED).when(command(RecordCaptured, processor="stripe")).then(
+            event(PaymentDiscovered), event(PaymentCaptured)
+        )
+
+    @pytest.mark.parametrize("report", [RecordFailed, RecordVoided])
+    def test_no_money_for_a_cancelled_order_is_no_news(self, report: type) -> None:
+        given(*CANCELLED).when(command(report, processor="stripe")).then_nothing()
+
+    @pytest.mark.parametrize("report", [RecordCaptured, RecordFailed, RecordVoided, RecordOutcomeUnknown])
+    def test_without_a_processor_it_is_refused(self, report: type) -> None:
+        given(*PENDING).when(command(report)).then_raises(InvalidStatus, match="No payment")
+
+    def test_it_can_only_be_the_first_attempt(self) -> None:
+        asked = command(RecordCaptured, processor="stripe", attempt=2)
+        given(*PENDING).when(asked).then_raises(NotFound, match="attempt 2")
+
+    def test_another_amount_is_refused_here_too(self) -> None:
+        given(*PENDING).when(command(RecordCaptured, processor="stripe", amount=1)).then_raises(AmountMismatch)
+
+    def test_its_hold_is_cancelled_by_a_void(self) -> None:
+        given(*MANUAL, event(PaymentDiscovered), event(PaymentActionRequired)).when(command(CancelOrder)).then(
+            event(CancelRequested)
+        ).then_state(lambda state: state.facts.voids_requested == 1)
+
+    def test_the_order_counts_attempts_on_from_it(self) -> None:
+        assert (
+            given(event(OrderCreated), event(PaymentDiscovered), event(PaymentFailed))
+            .when(command(RecordFailed))
+            .then_nothing()
+            .state.attempt.number
+            == 1
+        )
