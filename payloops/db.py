@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import re
 import select
+import socket
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -144,7 +146,7 @@ class Database:
                     while True:
                         async for notice in connection.notifies(timeout=_LISTEN_HEARTBEAT_S):
                             yield (notice.channel, notice.payload)
-                        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                        with hang_up_after(connection, CONNECT_TIMEOUT_S):
                             await connection.execute("")
             except (psycopg.Error, OSError) as problem:
                 if isinstance(problem, psycopg.Error) and not is_connection_failure(problem):
@@ -183,6 +185,25 @@ def connection_string(
         tcp_user_timeout=UNSENT_DATA_TIMEOUT_MS,
         options=f"{given.get('options') or ''} {options}".strip(),
     )
+
+
+@contextlib.contextmanager
+def hang_up_after(connection: Connection, timeout_s: float) -> Iterator[None]:
+    """End ``connection`` if the block takes longer: what waits for the server in it then fails as a broken connection.
+
+    For a peer that neither answers nor goes away (stopped, or cut off after it took the question). Cancelling the
+    statement instead would wait for that same peer.
+    """
+    timer = asyncio.get_running_loop().call_later(timeout_s, _hang_up, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(connection: Connection) -> None:
+    with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def is_connection_failure(problem: BaseException) -> bool:
@@ -253,7 +274,7 @@ async def _check(connection: _PooledConnection) -> None:
     fresh = time.monotonic() - connection.last_used_s < _CHECK_AFTER_IDLE_S
     if fresh and not _readable(connection.fileno()):
         return
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+    with hang_up_after(connection, CONNECT_TIMEOUT_S):
         await connection.execute("")
 
 

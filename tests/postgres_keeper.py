@@ -14,7 +14,6 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from psycopg import sql
 
 from payloops import embedded_postgres
 from payloops.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError, ServerAddress
+from tests.parts import fast_place
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE_PREFIX = "payloops_t"
@@ -35,8 +35,6 @@ SETTINGS = {
     "max_connections": "400",
     "max_wal_size": "1GB",
 }
-MEMORY = Path("/dev/shm")
-MEMORY_BYTES_MIN = 4 * 1024**3
 START_TIMEOUT_S = 60.0
 POLL_S = 0.05
 LOOK_FOR_USERS_EVERY_S = 0.3
@@ -60,16 +58,9 @@ def locked(path: Path, kind: int) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _base() -> Path:
-    """Memory where there is plenty, for making hundreds of files per test is what a disk is slowest at."""
-    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN:
-        return MEMORY
-    return Path(tempfile.gettempdir())
-
-
 def _directory() -> Path:
     key = hashlib.sha256(os.fsencode(ROOT)).hexdigest()[:12]
-    directory = _base() / f"payloops-tests-{os.geteuid()}-{key}"
+    directory = fast_place() / f"payloops-tests-{os.geteuid()}-{key}"
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o711)
     found = directory.lstat()

@@ -175,7 +175,6 @@ COMMAND_DEFAULTS: Final[Mapping[type, Mapping[str, Any]]] = MappingProxyType(
         reports.RecordRefundFailed: {"refund_id": REFUND_ID, **_REFUSED, "processor_refund_id": "re_1"},
         reports.RecordRefundUnknown: {"refund_id": REFUND_ID, "reason": "timeout"},
         reports.RecordDiscoveredRefund: {
-            "refund_id": UUID(int=77),
             "processor_refund_id": "re_9",
             "amount": 100,
             "status": "success",

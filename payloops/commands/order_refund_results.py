@@ -84,7 +84,6 @@ def _booked_beside(command: RecordRefundSucceeded, state: Captured, refund: Refu
         command.order_id,
         command.now,
         command.meta,
-        refund_id=uuid5(refund.refund_id, processor_refund_id),
         processor_refund_id=processor_refund_id,
         amount=refund.amount,
         status="success",
@@ -125,9 +124,10 @@ def record_discovered_refund(command: RecordDiscoveredRefund, state: Existing) -
         raise AmountMismatch(f"A refund of {command.amount} at the processor is more than what is left of the capture.")
     if len(state.refunds) >= REFUNDS_MAX:
         raise InvalidStatus(f"This order has had {REFUNDS_MAX} refunds, which is the most.")
+    refund_id = discovered_refund_id(command.order_id, command.processor_refund_id)
     found = e.RefundDiscovered(
         **event_head(command, state),
-        refund_id=command.refund_id,
+        refund_id=refund_id,
         amount=command.amount,
         reason=command.reason,
         processor_refund_id=command.processor_refund_id,
@@ -136,11 +136,16 @@ def record_discovered_refund(command: RecordDiscoveredRefund, state: Existing) -
         case "pending":
             return (found,)
         case "success":
-            return (found, _succeeded(command, state))
+            return (found, _succeeded(command, state, refund_id))
         case "failed":
-            return (found, _failed(command, state))
+            return (found, _failed(command, state, refund_id))
         case _:
             assert_never(command.status)
+
+
+def discovered_refund_id(order_id: UUID, processor_refund_id: str) -> UUID:
+    """The id of a refund that was made at the processor: the same whenever and however we hear of it."""
+    return uuid5(order_id, processor_refund_id)
 
 
 def _counterpart(command: RecordDiscoveredRefund, state: Captured) -> Refund | None:
@@ -187,18 +192,18 @@ def _settled(command: RecordDiscoveredRefund, refund_id: UUID) -> Settled | None
             assert_never(command.status)
 
 
-def _succeeded(command: RecordDiscoveredRefund, state: Captured) -> e.RefundSucceeded:
+def _succeeded(command: RecordDiscoveredRefund, state: Captured, refund_id: UUID) -> e.RefundSucceeded:
     return e.RefundSucceeded(
         **event_head(command, state, ahead=2),
-        refund_id=command.refund_id,
+        refund_id=refund_id,
         processor_refund_id=command.processor_refund_id,
     )
 
 
-def _failed(command: RecordDiscoveredRefund, state: Captured) -> e.RefundFailed:
+def _failed(command: RecordDiscoveredRefund, state: Captured, refund_id: UUID) -> e.RefundFailed:
     return e.RefundFailed(
         **event_head(command, state, ahead=2),
-        refund_id=command.refund_id,
+        refund_id=refund_id,
         code=command.code,
         message=command.message,
         processor_refund_id=command.processor_refund_id,

@@ -149,12 +149,11 @@ class RecordRefundUnknown(Report):
 
 @dataclass(frozen=True, slots=True)
 class RecordDiscoveredRefund(Report):
-    """The processor has a refund of this order that names none of ours; ``refund_id`` is for the case that it is new.
+    """The processor has a refund of this order that names none of ours.
 
     ``processor_transaction_id`` is the payment that it gives back, where the processor says so.
     """
 
-    refund_id: UUID
     processor_refund_id: str
     amount: int
     status: RefundStatus

@@ -58,6 +58,10 @@ class VerifiedKeyCache(Generic[Value]):
         self._entries.move_to_end(digest)
         return entry.value
 
+    def knows(self, public_id: str) -> bool:
+        """Whether a key with this public id is held: after a miss of ``get``, the key that was brought is another."""
+        return public_id in self._by_public_id
+
     def put(self, full_key: str, public_id: str, value: Value) -> None:
         """Remembers a key whose secret was just verified. One key per public id: another one replaces it."""
         self.forget(public_id)

@@ -242,7 +242,7 @@ def _evolve_surplus(state: Existing, event: e.SurplusPaymentAuthorized | e.Surpl
         case Authorized() | Captured(), e.SurplusPaymentAuthorized():
             voids = state.facts.voids_requested + 1
             facts = _after(state, event, surplus=(*known, one), other_attempts=others, voids_requested=voids)
-        case Captured(), e.SurplusPaymentCaptured():
+        case Captured(), e.SurplusPaymentCaptured() if state.refund(event.refund_id) is None:
             workflow_id = f"refund-{event.refund_id}"
             refund = Refund(event.refund_id, event.amount, None, "pending", workflow_id, created_at=event.timestamp)
             facts = _after(state, event, surplus=(*known, replace(one, refund=refund)), other_attempts=others)

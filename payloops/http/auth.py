@@ -174,5 +174,9 @@ def granted(scopes: tuple[str, ...]) -> frozenset[str] | None:
     """All that these scopes allow; None means everything."""
     if not scopes:
         return None
-    reads = (f"{noun}:read" for noun, _, right in (scope.partition(":") for scope in scopes) if right == "write")
-    return frozenset((*scopes, *reads))
+    allowed = set(scopes)
+    allowed.update(f"{scope.removesuffix(':write')}:read" for scope in scopes if scope.endswith(":write"))
+    if "orders:read" in allowed:
+        # An order's refunds are a part of it, as its transactions are.
+        allowed.add("refunds:read")
+    return frozenset(allowed)

@@ -43,7 +43,7 @@ class Mode(StrEnum):
     SLOW = "slow"
 
 
-class ConnectionLost(Exception):  # noqa: N818 - the simulated network's doing, not a fault of this program
+class ConnectionLost(Exception):
     """The fault ended the connection; there is nobody left to answer."""
 
 

@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,9 +34,9 @@ _INNER: Final = ("SAVEPOINT work", "RELEASE work", ("ROLLBACK TO work", "RELEASE
 class Account:
     """A simulated merchant account: a Stripe secret key or a Razorpay key id (with the secret first seen for it)."""
 
-    key: str
+    key: str = field(repr=False)
     processor: str
-    secret: str | None
+    secret: str | None = field(repr=False)
     created_s: int
 
 
@@ -50,8 +50,8 @@ class StoredDocument:
     kind: str
     parent: str | None
     created_s: int
-    body: Document
-    hidden: Document
+    body: Document = field(repr=False)
+    hidden: Document = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class StoredReply:
     fingerprint: bytes
     request_id: str
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

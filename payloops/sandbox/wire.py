@@ -16,11 +16,11 @@ class Reply:
     """One HTTP answer: status, JSON body and the headers that only this answer has."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer of the simulated processor, not a fault of this program
+class Refusal(Exception):
     """A simulated processor says no. Nothing of the request's work is kept.
 
     ``executed`` tells whether the endpoint had begun its work: only then does Stripe keep the answer under the

@@ -180,8 +180,7 @@ async def test_a_refund_key_in_flight_is_409(world: World) -> None:
     await world.fault("refund.create", "slow", account=world.razorpay_account, ms=60_000)
     slow = asyncio.create_task(refund(world, payment, "refund-key-1", amount=100))
     try:
-        while "refund.create" not in (await world.ledger(world.razorpay_account))["calls"]:
-            await asyncio.sleep(0)
+        await world.arrival(world.razorpay_account, "refund.create")
         assert (await refund(world, payment, "refund-key-1", amount=100)).status == 409
     finally:
         slow.cancel()

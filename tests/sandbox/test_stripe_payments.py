@@ -308,9 +308,15 @@ async def test_payment_methods(world: World) -> None:
     assert again.metadata.to_dict() == {"a": "b"}
     intent = await create(world, payment_method=made.id)
     assert (intent.status, intent.payment_method) == ("succeeded", made.id)
-    with pytest.raises(stripe.InvalidRequestError) as unknown:
-        await create(world, payment_method="pm_unknown")
-    assert unknown.value.code == "resource_missing"
+    misplaced: list[Any] = [
+        {"payment_method": "pm_unknown"},
+        {"payment_method": "tok_visa"},
+        {"payment_method_data": {"type": "card", "card": {"token": "pm_card_visa"}}},
+    ]
+    for params in misplaced:
+        with pytest.raises(stripe.InvalidRequestError) as unknown:
+            await create(world, **params)
+        assert unknown.value.code == "resource_missing"
 
 
 async def test_the_credential_can_be_checked(world: World) -> None:

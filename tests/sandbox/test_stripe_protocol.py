@@ -266,9 +266,7 @@ async def test_a_key_in_flight_is_409(world: World) -> None:
     await world.fault("payment.create", "slow", ms=60_000)
     slow = asyncio.create_task(post(world, "/payment_intents", FORM, "key-1"))
     try:
-        # The slow one is there once its arrival is counted.
-        while (await world.ledger())["calls"].get("payment.create") != 1:
-            await asyncio.sleep(0)
+        await world.arrival(world.stripe_account, "payment.create")
         answer = await post(world, "/payment_intents", FORM, "key-1")
         assert (answer.status, answer.body["error"]["code"]) == (409, "idempotency_key_in_use")
         assert answer.headers["Stripe-Should-Retry"] == "true"

@@ -54,7 +54,8 @@ async def test_partial_refunds_add_up(world: World) -> None:
     with pytest.raises(stripe.InvalidRequestError) as nothing_left:
         await client.v1.refunds.create_async({"payment_intent": intent.id})
     assert nothing_left.value.code == "charge_already_refunded"
-    for params in ({"payment_intent": intent.id}, {"charge": intent.latest_charge}):
+    filters: list[Any] = [{"payment_intent": intent.id}, {"charge": intent.latest_charge}]
+    for params in filters:
         listed = await client.v1.refunds.list_async(params)
         assert [refund.amount for refund in listed.data] == [500, 200, 300]
     ledger = await world.ledger()

@@ -136,6 +136,12 @@ class World:
         assert answer.status == 200, answer
         return answer.body
 
+    async def arrival(self, account: str, operation: str) -> None:
+        """Wait until an operation has arrived at the processor."""
+        async with asyncio.timeout(PATIENCE_S):
+            while operation not in (await self.ledger(account))["calls"]:
+                continue
+
     async def fault(self, operation: str, mode: str, *, account: str | None = None, **more: Any) -> None:
         body = {"account": account or self.stripe_account, "operation": operation, "mode": mode, **more}
         assert (await self.control("POST", "/faults", body)).status == 201

@@ -67,13 +67,13 @@ def test_an_unknown_account_costs_a_real_verification(monkeypatch: pytest.Monkey
     """Same work, counted where it is done: the cost in the hash is what decides how long bcrypt takes."""
     asked: list[bytes] = []
 
-    def record(password: bytes, hashed: bytes) -> bool:
+    def record(_password: bytes, hashed: bytes) -> bool:
         asked.append(hashed[:7])
-        return bool(password) and False
+        return True
 
     monkeypatch.setattr(bcrypt, "checkpw", record)
     assert not verify_password("secret", None)
-    assert not verify_password("secret", DUMMY_HASH)
+    assert verify_password("secret", DUMMY_HASH)
     assert not verify_password("x" * 500, None)
     assert not verify_password("secret", None, cost=5)
     assert asked == [b"$2b$12$", b"$2b$12$", b"$2b$12$", b"$2b$05$"]

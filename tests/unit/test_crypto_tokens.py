@@ -133,6 +133,7 @@ ATTACKS = {
     "non-ASCII": GOOD + "é",
     "lone surrogate": "\ud800" + GOOD,
     "huge": "a" * 5_000_000,
+    "long, though signed": forge(good(extra="x" * 2_000)),
     "alg none": forge(good(), header=HEADER | {"alg": "none"}, signature=""),
     "alg None": forge(good(), header=HEADER | {"alg": "None"}, signature=""),
     "alg none with a signature": forge(good(), header=HEADER | {"alg": "none"}),

@@ -22,7 +22,7 @@ from payloops.sandbox.stripe.listing import (
     page_of,
     search_intents,
 )
-from payloops.sandbox.stripe.operations import metadata_of, method_named, parameters_of
+from payloops.sandbox.stripe.operations import metadata_of, method_named, method_of_token, parameters_of
 from payloops.sandbox.stripe.refunds import DISPUTE
 from payloops.sandbox.wire import Document, Reply, json_reply
 
@@ -54,7 +54,7 @@ def create_method(work: Work, call: Call) -> Reply:
     token = card.text("token")
     if token is None:
         raise missing("card[token]")
-    method = method_named(work, token)
+    method = method_of_token(work, token, "card[token]")
     method.body["metadata"] = payments.merged_metadata({}, metadata_of(parameters))
     method.body["billing_details"] |= parameters.mapping("billing_details") or {}
     work.save(method)

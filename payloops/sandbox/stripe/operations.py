@@ -133,26 +133,38 @@ def _automatic_methods(parameters: Parameters) -> Document | None:
 
 def _method(work: Work, parameters: Parameters) -> StoredDocument | None:
     """The payment method that a request names: stored, a test token, or made from ``payment_method_data``."""
-    data = parameters.nested("payment_method_data")
-    token = data.nested("card").text("token")
-    if "number" in data.nested("card"):
+    card = parameters.nested("payment_method_data").nested("card")
+    if "number" in card:
         raise payments.refuse_raw_card()
-    named = token or parameters.text("payment_method")
-    return None if named is None else method_named(work, named)
+    token, name = card.text("token"), parameters.text("payment_method")
+    if token is not None:
+        return method_of_token(work, token, "payment_method_data[card][token]")
+    return None if name is None else method_named(work, name)
 
 
 def method_named(work: Work, name: str) -> StoredDocument:
-    """A stored PaymentMethod by id, or a new one of a test token.
+    """A stored PaymentMethod by id, or a new one of a ``pm_…`` test name.
 
-    :raises Refusal: there is no such thing.
+    :raises Refusal: there is no such PaymentMethod; a ``tok_…`` is none.
     """
-    simulated = cards.find_method(name)
+    simulated = cards.find_method(name) if name.startswith("pm_") else None
     if simulated is not None:
         return payments.new_method(work, simulated)
     stored = work.find(METHOD, name)
     if stored is None:
-        raise no_such("PaymentMethod" if name.startswith("pm_") else "token", name, "payment_method")
+        raise no_such("PaymentMethod", name, "payment_method")
     return stored
+
+
+def method_of_token(work: Work, token: str, param: str) -> StoredDocument:
+    """A new PaymentMethod of a ``tok_…`` test token.
+
+    :raises Refusal: there is no such token.
+    """
+    simulated = cards.find_method(token) if token.startswith("tok_") else None
+    if simulated is None:
+        raise no_such("token", token, param)
+    return payments.new_method(work, simulated)
 
 
 def _confirm(work: Work, parameters: Parameters, intent: StoredDocument, method: StoredDocument | None) -> Reply:

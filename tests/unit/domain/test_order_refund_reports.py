@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import pytest
 
 from payloops.commands.order import REFUNDS_MAX, RefundPayment
+from payloops.commands.order_refund_results import discovered_refund_id
 from payloops.commands.order_reports import (
     RecordDiscoveredRefund,
     RecordRefundFailed,
@@ -24,9 +25,9 @@ from payloops.events.order import (
     RefundSucceeded,
 )
 from payloops.events.order_state import status
-from tests.spec import AUTHORIZED, CAPTURED, REFUND_ID, command, event, given
+from tests.spec import AUTHORIZED, CAPTURED, ORDER_ID, REFUND_ID, command, event, given
 
-FOUND_ID = UUID(int=77)
+FOUND_ID = discovered_refund_id(ORDER_ID, "re_9")
 """The id that a discovered refund gets."""
 ASKED = (*CAPTURED, event(RefundRequested, amount=400))
 DONE = (*ASKED, event(RefundSucceeded))
@@ -129,11 +130,11 @@ class TestRefundsMadeAtTheProcessor:
             event(RefundDiscovered, refund_id=FOUND_ID, processor_refund_id="re_9", amount=100),
             event(RefundFailed, refund_id=FOUND_ID, processor_refund_id="re_9", code="expired", message="Too late."),
         )
-        given(*CAPTURED).when(failed, command(RecordDiscoveredRefund, refund_id=UUID(int=78))).then_nothing()
+        given(*CAPTURED).when(failed, command(RecordDiscoveredRefund)).then_nothing()
 
     def test_its_later_reports_find_it_by_the_processors_id(self) -> None:
         pending = command(RecordDiscoveredRefund, status="pending")
-        done = command(RecordDiscoveredRefund, refund_id=UUID(int=78))
+        done = command(RecordDiscoveredRefund)
         given(*CAPTURED).when(pending, done).then(
             event(RefundSucceeded, refund_id=FOUND_ID, processor_refund_id="re_9")
         )
@@ -154,7 +155,7 @@ class TestRefundsMadeAtTheProcessor:
         )
 
     def test_taken_for_ours_by_mistake_both_are_booked_once_ours_is_told(self) -> None:
-        beside = uuid5(REFUND_ID, "re_1")
+        beside = discovered_refund_id(ORDER_ID, "re_1")
         found, ours = command(RecordDiscoveredRefund, amount=400), command(RecordRefundSucceeded)
         given(*ASKED).when(found, ours).then(
             event(RefundDiscovered, refund_id=beside, amount=400),
