@@ -16,12 +16,13 @@ from payloops.commands import aggregates
 from payloops.commands.aggregates import Merchants, Orders
 from payloops.commands.handlers import CommandHandler
 from payloops.commands.idempotency import ResponseKeeper
-from payloops.config import SANDBOX_HOST, Settings, http_url
+from payloops.config import SANDBOX_HOST, Settings
 from payloops.crypto import HashingPool, JwtSigner, KeyRing
 from payloops.db import Database
 from payloops.errors import ConfigurationError
 from payloops.events.store import EventStore
-from payloops.http.services import Services
+from payloops.http.app import build_server
+from payloops.http.services import CheckResult, Services
 from payloops.migrations import runner
 from payloops.projections.base import InlineProjection
 from payloops.projections.key_uses import KeyUses
@@ -33,12 +34,15 @@ from payloops.projections.transactions import TRANSACTIONS
 from payloops.projections.views import Views
 from payloops.values import Clock, SystemClock
 from payloops.workflows_bridge.outbox import OUTBOX
+from payloops.workflows_bridge.outbox_table import OutboxTable
 
 MERCHANT_PROJECTIONS: Final = (MERCHANTS, API_KEYS, PROCESSOR_CONFIGS)
 ORDER_PROJECTIONS: Final[tuple[InlineProjection, ...]] = (ORDERS, TRANSACTIONS, REFUNDS)
 
 DATABASE_WAIT_S: Final = 20.0
 """How long a part that starts waits for the database: longer than a crash recovery of an embedded one."""
+OUTBOX_LATE_S: Final = 5.0
+"""A row that is due for longer than this is a sign that nobody dispatches."""
 JWT_ISSUER: Final = "payloops"
 JWT_AUDIENCE: Final = "payloops-dashboard"
 
@@ -105,6 +109,85 @@ async def require_schema(database: Database) -> None:
     state = await runner.check_schema(database)
     if not state.ok:
         raise ConfigurationError(state.message)
+
+
+@asynccontextmanager
+async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """What the API's handlers work with, for the length of the block. Raises as ``core``."""
+    async with core(settings, "api", clock=clock) as base, AsyncExitStack() as stack:
+        hashing = HashingPool()
+        stack.callback(hashing.close)
+        views = Views(base.database)
+        stack.push_async_callback(views.close)
+        key_uses = KeyUses(base.database, base.clock)
+        stack.push_async_callback(key_uses.close)
+        await key_uses.open()
+        outbox = OutboxTable(base.database)
+        stack.push_async_callback(outbox.close)
+        yield Services(
+            settings=settings,
+            clock=base.clock,
+            handler=base.handler,
+            orders=base.orders,
+            merchants=base.merchants,
+            views=views,
+            personal=base.personal,
+            ring=base.ring,
+            hashing=hashing,
+            jwt=JwtSigner(
+                settings.jwt_secret,
+                expires_in_s=settings.jwt_expires_in_s,
+                issuer=JWT_ISSUER,
+                audience=JWT_AUDIENCE,
+            ),
+            key_uses=key_uses,
+            checks={
+                "database": lambda: _database_check(base),
+                "schema": lambda: _schema_check(base),
+                "projections": _projections_check,
+                "outbox": lambda: _outbox_check(outbox),
+                "engine": lambda: _engine_check(settings),
+            },
+        )
+
+
+async def _database_check(base: Core) -> CheckResult:
+    return CheckResult("ok", f"the log is at position {await base.store.head()}")
+
+
+async def _schema_check(base: Core) -> CheckResult:
+    state = await runner.check_schema(base.database)
+    return CheckResult("ok" if state.ok else "down", state.message)
+
+
+async def _projections_check() -> CheckResult:
+    return CheckResult("ok", "all read tables are written in the append transaction")
+
+
+async def _outbox_check(outbox: OutboxTable) -> CheckResult:
+    backlog = await outbox.backlog()
+    detail = f"{backlog.due} due, the first for {backlog.overdue_s:.1f} s; {backlog.parked} parked"
+    late = backlog.overdue_s > OUTBOX_LATE_S or backlog.parked > 0
+    return CheckResult("degraded" if late else "ok", detail)
+
+
+async def _engine_check(settings: Settings) -> CheckResult:
+    return CheckResult("ok", f"{settings.workflow_engine}, run by the relay")
+
+
+def run_api(settings: Settings) -> int:
+    """The HTTP API, until SIGTERM or SIGINT; then what was accepted is finished."""
+
+    async def serve(stopping: asyncio.Event) -> None:
+        async with services(settings) as parts:
+            server = build_server(parts)
+            await server.start(settings.host, settings.port, share_port=True)
+            _log.info("the API listens on %s port %d", settings.host, settings.port)
+            await stopping.wait()
+            parts.stopping.set()
+            await server.stop()
+
+    return run_until_stopped(serve)
 
 
 def run_sandbox(settings: Settings) -> int:

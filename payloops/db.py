@@ -146,7 +146,7 @@ class Database:
                     while True:
                         async for notice in connection.notifies(timeout=_LISTEN_HEARTBEAT_S):
                             yield (notice.channel, notice.payload)
-                        with hang_up_after(connection, CONNECT_TIMEOUT_S):
+                        with answer_within(connection, CONNECT_TIMEOUT_S):
                             await connection.execute("")
             except (psycopg.Error, OSError) as problem:
                 if isinstance(problem, psycopg.Error) and not is_connection_failure(problem):
@@ -188,20 +188,21 @@ def connection_string(
 
 
 @contextlib.contextmanager
-def hang_up_after(connection: Connection, timeout_s: float) -> Iterator[None]:
+def answer_within(connection: Connection, timeout_s: float) -> Iterator[None]:
     """End ``connection`` if the block takes longer: what waits for the server in it then fails as a broken connection.
 
     For a peer that neither answers nor goes away (stopped, or cut off after it took the question). Cancelling the
     statement instead would wait for that same peer.
     """
-    timer = asyncio.get_running_loop().call_later(timeout_s, _hang_up, connection)
+    timer = asyncio.get_running_loop().call_later(timeout_s, sever, connection)
     try:
         yield
     finally:
         timer.cancel()
 
 
-def _hang_up(connection: Connection) -> None:
+def sever(connection: Connection) -> None:
+    """Shut the connection's socket: whoever reads it meets its end at once."""
     with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
         line.shutdown(socket.SHUT_RDWR)
 
@@ -274,7 +275,7 @@ async def _check(connection: _PooledConnection) -> None:
     fresh = time.monotonic() - connection.last_used_s < _CHECK_AFTER_IDLE_S
     if fresh and not _readable(connection.fileno()):
         return
-    with hang_up_after(connection, CONNECT_TIMEOUT_S):
+    with answer_within(connection, CONNECT_TIMEOUT_S):
         await connection.execute("")
 
 

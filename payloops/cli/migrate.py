@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from payloops import telemetry
-from payloops.cli.surroundings import database_of
+from payloops.cli.surroundings import run_task
 from payloops.config import Settings
 from payloops.migrations import runner
 
@@ -16,12 +15,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - every command has them
     """Apply what is missing; say what was applied."""
-    reporting = telemetry.start(settings, "migrate")
-    try:
-        with database_of(settings) as ready:
-            applied = runner.migrate(ready.migration_database_url, app_dsn=ready.database_url)
-    finally:
-        reporting.stop()
+    return run_task("migrate", settings, _migrate)
+
+
+def _migrate(settings: Settings) -> int:
+    applied = runner.migrate(settings.migration_database_url, app_dsn=settings.database_url)
     for migration in applied:
         print(f"applied {migration.name}")
     if not applied:

@@ -44,6 +44,16 @@ def run_part(
         reporting.stop()
 
 
+def run_task(name: str, settings: Settings, task: Callable[[Settings], int]) -> int:
+    """Run something that ends by itself, with a database and with secrets; returns its exit status."""
+    reporting = telemetry.start(settings, name)
+    try:
+        with database_of(settings) as ready:
+            return task(ready.with_secrets())
+    finally:
+        reporting.stop()
+
+
 @contextlib.contextmanager
 def database_of(settings: Settings) -> Iterator[Settings]:
     """Settings with a database: DATABASE_URL's, else the embedded one that ``up`` runs, else one for the block's time.

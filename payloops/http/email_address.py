@@ -2,8 +2,8 @@
 
 In this order: blanks around it are dropped; NFKC, case folding and NFKC again over the whole (so ``ＪＯＳÉ@`` is
 ``josé@``); the domain becomes its ASCII form by IDNA 2008 with UTS 46 mapping (``münchen.example`` is
-``xn--mnchen-3ya.example``), without a final dot. Dots and ``+tags`` of the local part count: what they mean is up to each
-provider. The account keeps the address as it was typed; only its digest stands in a unique column.
+``xn--mnchen-3ya.example``), without a final dot. Dots and ``+tags`` of the local part count: what they mean is up to
+each provider. The account keeps the address as it was typed; only its digest stands in a unique column.
 """
 
 from __future__ import annotations

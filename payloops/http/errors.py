@@ -28,10 +28,14 @@ class HttpRefusal(e.PayloopsError):
 
 
 class MalformedRequest(HttpRefusal):
+    """Not HTTP that we understand."""
+
     code = "validation_error"
 
 
 class MethodNotAllowed(HttpRefusal):
+    """The path is there; ``allowed`` are the methods that it takes."""
+
     code = "method_not_allowed"
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
@@ -40,19 +44,27 @@ class MethodNotAllowed(HttpRefusal):
 
 
 class RequestTimeout(HttpRefusal):
+    """Headers or body came too slowly."""
+
     code = "request_timeout"
     retryable = True
 
 
 class PayloadTooLarge(HttpRefusal):
+    """The body is over its limit."""
+
     code = "payload_too_large"
 
 
 class UnsupportedMediaType(HttpRefusal):
+    """Not JSON, or an encoding that we do not read."""
+
     code = "unsupported_media_type"
 
 
 class HeadersTooLarge(HttpRefusal):
+    """The request line or the headers are over their limits."""
+
     code = "headers_too_large"
 
 

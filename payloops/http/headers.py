@@ -29,9 +29,7 @@ def idempotency_key(request: Request, body: Mapping[str, Any], *, flight_s: int 
     keys = request.headers.getall(IDEMPOTENCY_KEY)
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise InvalidInput(f"{IDEMPOTENCY_KEY} must be 1 to 255 printable ASCII characters.", param=IDEMPOTENCY_KEY)
-    return IdempotencyKey.of(
-        request.caller.merchant_id, request.method, request.path, keys[0], body, flight_s=flight_s
-    )
+    return IdempotencyKey.of(request.caller.merchant_id, request.method, request.path, keys[0], body, flight_s=flight_s)
 
 
 def expected_version(headers: CIMultiDictProxy[str]) -> int | None:

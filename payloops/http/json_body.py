@@ -1,8 +1,8 @@
-"""Bodies: strict JSON (RFC 8259) and nothing that two parsers could read differently.
+r"""Bodies: strict JSON (RFC 8259) and nothing that two parsers could read differently.
 
 Refused are NaN and Infinity, numbers beyond a double's or 64 bits' range, duplicate names, nesting over 32 (the root
-counts as 1), ``\\u0000``, lone surrogates, bytes that are not UTF-8, and card numbers in any string. Limits hold for the
-body as sent and as decompressed.
+counts as 1), ``\u0000``, lone surrogates, bytes that are not UTF-8, and card numbers in any string. Limits hold for
+the body as sent and as decompressed.
 
 orjson refuses most of that by itself. What it lets pass is found without a second parse where the text has no
 backslash: then every quote delimits a string, so a name that orjson dropped as a duplicate leaves two quotes too many.

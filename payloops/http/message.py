@@ -1,4 +1,4 @@
-"""A request as the handlers see it, and their reply. Both are made for each request, so they hold no more than needed."""
+"""A request as the handlers see it, and their reply. Both are made all the time, so they hold no more than needed."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from datetime import UTC, datetime, time
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -111,7 +111,7 @@ class Query:
             raise _bad_cursor()
         return int(held[0])
 
-    def _cursor(self, parts: int) -> list[object] | None:
+    def _cursor(self, parts: int) -> list[Any] | None:
         value = self._values.get("cursor")
         if not value:
             return None

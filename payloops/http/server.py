@@ -113,4 +113,3 @@ class HttpServer:
             for connection in tuple(self._connections):
                 if connection.deadline_s <= now_s:
                     connection.timed_out()
-

@@ -1,4 +1,4 @@
-"""Reads that are asked for at the same time go together, as appends do: a round trip costs the same for one and for many.
+"""Reads that are asked for at one time go together, as appends do: a round trip for many costs what one for one does.
 
 While queries are in flight, requests queue; the next query takes what queued. A request alone waits for nothing.
 """

@@ -1,11 +1,13 @@
-"""When each API key was last used: kept in memory, written every few seconds in one statement."""
+"""When each API key was last used: kept in memory, written every few seconds in one statement.
+
+A time is that of the writing, so it is late by FLUSH_EVERY_S at most: noting a use costs no look at the clock.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from contextlib import suppress
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from payloops.db import Database
 from payloops.errors import PayloopsError
 from payloops.projections.reading import change
 from payloops.projections.views import compose
+from payloops.values import Clock
 
 FLUSH_EVERY_S: Final = 5.0
 KEYS_MAX: Final = 10_000
@@ -24,16 +27,17 @@ _log = logging.getLogger(__name__)
 class KeyUses:
     """The uses of this process since the last write. ``open`` starts writing, ``close`` writes what is left."""
 
-    def __init__(self, database: Database, *, flush_every_s: float = FLUSH_EVERY_S) -> None:
+    def __init__(self, database: Database, clock: Clock, *, flush_every_s: float = FLUSH_EVERY_S) -> None:
         self._database = database
+        self._clock = clock
         self._flush_every_s = flush_every_s
-        self._uses: dict[UUID, datetime] = {}
+        self._used: set[UUID] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def used(self, key_id: UUID, at: datetime) -> None:
+    def used(self, key_id: UUID) -> None:
         """Remember it."""
-        if key_id in self._uses or len(self._uses) < KEYS_MAX:
-            self._uses[key_id] = at
+        if len(self._used) < KEYS_MAX:
+            self._used.add(key_id)
 
     async def open(self) -> None:
         """Start writing every few seconds."""
@@ -50,14 +54,14 @@ class KeyUses:
 
     async def flush(self) -> None:
         """Write now. A database that can't serve loses nothing but the news of a few seconds."""
-        uses, self._uses = self._uses, {}
-        if not uses:
+        used, self._used = self._used, set()
+        if not used:
             return
-        parameters = {"keys": list(uses), "times": list(uses.values())}
+        parameters = {"keys": list(used), "at": self._clock.now()}
         try:
             await change(self._database, compose("use_keys"), parameters)
         except PayloopsError as problem:
-            _log.warning("the last uses of %d API keys were not written: %s", len(uses), problem.message)
+            _log.warning("the last uses of %d API keys were not written: %s", len(used), problem.message)
 
     async def _flush_for_ever(self) -> None:
         while True:

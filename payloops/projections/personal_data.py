@@ -62,9 +62,7 @@ class MerchantKey:
 class PersonalData:
     """The data keys of merchants: loaded when first needed, kept for KEY_TTL_S, at most KEYS_MAX of them."""
 
-    def __init__(
-        self, database: Database, ring: KeyRing, *, monotonic_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, database: Database, ring: KeyRing, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._ring = ring
         self._monotonic_s = monotonic_s
@@ -153,4 +151,3 @@ def _key_aad(merchant_id: UUID, key_id: UUID) -> bytes:
 
 def _credentials_aad(merchant_id: UUID, processor: str) -> bytes:
     return aad("processor_configs.credentials", str(merchant_id), processor)
-

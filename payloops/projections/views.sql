@@ -151,6 +151,6 @@ LEFT JOIN processor_configs p ON p.merchant_id = %(merchant)s AND p.removed_at I
 -- name: use_keys
 -- The time that each key was last used; a time of another process may be later.
 INSERT INTO api_key_uses AS t (key_id, last_used_at)
-SELECT u.key, u.at FROM unnest(%(keys)s::uuid[], %(times)s::timestamptz[]) AS u (key, at)
+SELECT u.key, %(at)s FROM unnest(%(keys)s::uuid[]) AS u (key)
 ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at
     WHERE t.last_used_at < excluded.last_used_at;

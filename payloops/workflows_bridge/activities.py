@@ -7,17 +7,18 @@ more is not done: the answer is then ``obsolete``.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from payloops.commands.aggregates import Orders
 from payloops.commands.handlers import CommandHandler
 from payloops.errors import AmountMismatch, NotFound, RuleViolation
 from payloops.events.base import Actor, Meta
-from payloops.events.order_state import Absent, Existing, attempt_numbered, status
+from payloops.events.order_state import Absent, Existing, OrderState, attempt_numbered, status
 from payloops.projections.personal_data import CLIENT_SECRET, PersonalData
 from payloops.values import Clock, new_id
 from payloops.workflows_bridge import duty
@@ -87,8 +88,7 @@ class Activities:
 
     async def charge(self, told: Json, caller: Caller) -> dict[str, Any]:
         """chargePayment: start an attempt's payment, unless the order has gone on without it."""
-        state, number = await self.order(told), int(told["attempt"])
-        account = await self._account(told)
+        (state, account), number = await self._both(told), int(told["attempt"])
         if account is None:
             return NOT_CONFIGURED.to_json()
         if duty.wants_charge(state, number):
@@ -101,8 +101,8 @@ class Activities:
         return _obsolete(state) if outcome["told"] == Told.NOT_FOUND else outcome
 
     async def ask(self, told: Json, caller: Caller) -> dict[str, Any]:  # noqa: ARG002 - all activities look alike
-        """askPayment: what became of a payment. Named by attempt in PaymentWorkflow, by the processor's id elsewhere."""
-        state = await self.order(told)
+        """askPayment: what became of a payment, named by attempt or by the processor's id."""
+        state, account = await self._both(told)
         payment = _payment(told, state)
         if "attempt" in told:
             needless = duty.is_settled(state, payment.attempt)
@@ -111,14 +111,13 @@ class Activities:
             needless = duty.wants_capture(state) is None and not duty.wants_void(state, transaction_id)
         if needless:
             return _obsolete(state)
-        account = await self._account(told)
         if account is None:
             return NOT_CONFIGURED.to_json()
         return await self._told(await account.processor.get_payment(_ref(told, state, payment)), account, told)
 
     async def capture(self, told: Json, caller: Caller) -> dict[str, Any]:  # noqa: ARG002 - all activities look alike
         """capturePayment: take held money; of an automatic order all of it, else what the merchant asked for."""
-        state = await self.order(told)
+        state, account = await self._both(told)
         payment = _payment(told, state)
         if "attempt" in told:
             amount = told["amount"] if duty.wants_automatic_capture(state, payment.attempt) else None
@@ -126,7 +125,6 @@ class Activities:
             amount = duty.wants_capture(state)
         if amount is None:
             return _obsolete(state)
-        account = await self._account(told)
         if account is None:
             return NOT_CONFIGURED.to_json()
         answer = await account.processor.capture_payment(_ref(told, state, payment), amount)
@@ -134,7 +132,7 @@ class Activities:
 
     async def cancel(self, told: Json, caller: Caller) -> dict[str, Any]:  # noqa: ARG002 - all activities look alike
         """cancelPayment: end a payment that has taken no money."""
-        state = await self.order(told)
+        state, account = await self._both(told)
         payment = _payment(told, state)
         if "attempt" in told:
             needless = duty.is_settled(state, payment.attempt)
@@ -142,7 +140,6 @@ class Activities:
             needless = not duty.wants_void(state, told["processorTransactionId"])
         if needless:
             return _obsolete(state)
-        account = await self._account(told)
         if account is None:
             return NOT_CONFIGURED.to_json()
         return await self._told(await account.processor.cancel_payment(_ref(told, state, payment)), account, told)
@@ -169,10 +166,9 @@ class Activities:
 
     async def refund(self, told: Json, caller: Caller) -> dict[str, Any]:  # noqa: ARG002 - all activities look alike
         """createRefund: pay captured money back."""
-        state, refund_id = await self.order(told), UUID(told["refundId"])
+        (state, account), refund_id = await self._both(told), UUID(told["refundId"])
         if duty.pending_refund(state, refund_id) is None:
             return _obsolete(state)
-        account = await self._account(told)
         if account is None:
             return NOT_CONFIGURED.to_json()
         payment = duty.payment_called(state, told["transactionId"])
@@ -183,10 +179,9 @@ class Activities:
 
     async def ask_refund(self, told: Json, caller: Caller) -> dict[str, Any]:  # noqa: ARG002 - all look alike
         """askRefund: what became of a refund."""
-        state, refund_id = await self.order(told), UUID(told["refundId"])
+        (state, account), refund_id = await self._both(told), UUID(told["refundId"])
         if duty.pending_refund(state, refund_id) is None:
             return _obsolete(state)
-        account = await self._account(told)
         if account is None:
             return NOT_CONFIGURED.to_json()
         payment = duty.payment_called(state, told["transactionId"])
@@ -208,7 +203,13 @@ class Activities:
 
     async def order(self, told: Json) -> Existing:
         """The order as it is in the log now. Raises NotFound."""
-        return _existing(await self._handler.load(self._orders, UUID(told["orderId"])))
+        state: OrderState = await self._handler.load(self._orders, UUID(told["orderId"]))
+        return _existing(state)
+
+    async def _both(self, told: Json) -> tuple[Existing, Account | None]:
+        """The order and the account, in the time of the slower one."""
+        state, account = await asyncio.gather(self.order(told), self._account(told))
+        return state, account
 
     async def _account(self, told: Json) -> Account | None:
         return await self._accounts.account(UUID(told["merchantId"]), told["processor"])
@@ -228,10 +229,10 @@ class Activities:
             return None
 
 
-def _existing(state: object) -> Existing:
+def _existing(state: OrderState) -> Existing:
     if isinstance(state, Absent):
         raise NotFound("No such order.")
-    return cast("Existing", state)
+    return state
 
 
 def _payment(told: Json, state: Existing) -> duty.KnownPayment:
@@ -269,7 +270,7 @@ def _request(told: Json, state: Existing, caller: Caller) -> PaymentRequest:
         attempt=number,
         amount=facts.amount,
         currency=facts.currency,
-        capture_method=cast("Literal['automatic', 'manual']", facts.capture_method),
+        capture_method=facts.capture_method,
         return_url=facts.return_url,
         payment_method_type=attempt.payment_method_type,
         payment_method_token=attempt.payment_method_token,

@@ -1,6 +1,6 @@
-"""What workflows are called, where they run, and what they are told: names, queues, ids and JSON of CONTRACT ("Temporal").
+"""What workflows are called, where they run, and what they are told (CONTRACT, "Temporal").
 
-Everything here is shared by both engines and by workers in other languages: plain camelCase JSON, nothing of Python.
+Names, queues and JSON are shared by both engines and by workers in other languages: camelCase, nothing of Python.
 """
 
 from __future__ import annotations
@@ -175,7 +175,10 @@ class RefundResult(Wire):
 
 @dataclass(frozen=True)
 class StartWorkflow(Wire):
-    """The effect "this workflow runs": payload of an outbox row of kind start. An id that runs or has run is success."""
+    """The effect "this workflow runs": payload of an outbox row of kind start.
+
+    An id that runs, or has run, is success.
+    """
 
     type: str
     workflow_id: str

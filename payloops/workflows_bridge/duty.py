@@ -6,7 +6,7 @@ moment, or a customer be charged for an order that another attempt has paid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from payloops.events.order_state import (
@@ -18,7 +18,6 @@ from payloops.events.order_state import (
     Processing,
     Refund,
     RequiresAction,
-    Surplus,
     attempt_numbered,
     attempt_of,
     attempts_of,
@@ -44,14 +43,15 @@ def payment_numbered(state: Existing, number: int) -> KnownPayment:
 
 def payment_called(state: Existing, transaction_id: str | None) -> KnownPayment:
     """The payment that the processor calls so: an attempt's or a surplus one, else the current attempt's."""
-    current = attempt_of(state)
-    for one in (*attempts_of(state), *state.facts.surplus):
-        if transaction_id is not None and one.processor_transaction_id == transaction_id:
-            number = one.attempt if isinstance(one, Surplus) else one.number
-            return KnownPayment(number, one.processor_order_id, transaction_id)
-    if current is None:
+    known = [KnownPayment(a.number, a.processor_order_id, a.processor_transaction_id) for a in attempts_of(state)]
+    surplus = [KnownPayment(s.attempt, s.processor_order_id, s.processor_transaction_id) for s in state.facts.surplus]
+    for payment in (*known, *surplus):
+        if transaction_id is not None and payment.processor_transaction_id == transaction_id:
+            return payment
+    if not known:
         return KnownPayment(1, None, transaction_id)
-    return KnownPayment(current.number, current.processor_order_id, transaction_id or current.processor_transaction_id)
+    current = known[0]
+    return replace(current, processor_transaction_id=transaction_id or current.processor_transaction_id)
 
 
 def wants_charge(state: Existing, number: int) -> bool:

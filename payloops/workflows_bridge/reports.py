@@ -21,7 +21,6 @@ def payment_report(told: Json, attempt: int, *, now: datetime, meta: Meta) -> r.
         "processor_order_id": told.get("processorOrderId"),
         "processor_transaction_id": told.get("processorTransactionId"),
     }
-    refusal: dict[str, Any] = {"code": told.get("code"), "message": told.get("message"), "attempt": attempt}
     match told["report"]:
         case "captured":
             refund_id = surplus_refund_id(order_id, attempt, told.get("processorTransactionId"))
@@ -51,10 +50,9 @@ def payment_report(told: Json, attempt: int, *, now: datetime, meta: Meta) -> r.
             )
         case "outcome_unknown":
             return r.RecordOutcomeUnknown(order_id, now, meta, attempt, told["operation"], told["reason"])
-        case "capture_failed":
-            return r.RecordCaptureFailed(order_id, now, meta, **refusal)
-        case "cancel_failed":
-            return r.RecordCancelFailed(order_id, now, meta, **refusal)
+        case "capture_failed" | "cancel_failed" as report:
+            refusal = r.RecordCaptureFailed if report == "capture_failed" else r.RecordCancelFailed
+            return refusal(order_id, now, meta, told["code"], told["message"], attempt)
         case _:
             raise ContractViolation("recordPayment: there is no such report")
 

@@ -15,7 +15,7 @@ import pytest
 from psycopg_pool import PoolTimeout
 
 from payloops import embedded_postgres
-from payloops.db import Connection, Database, hang_up_after, is_connection_failure, is_unavailable
+from payloops.db import Connection, Database, answer_within, is_connection_failure, is_unavailable
 from tests.parts import open_directory
 
 PATIENCE_S = 20
@@ -170,12 +170,12 @@ async def test_a_stopped_server_is_given_up_on(own_server: Path, monkeypatch: py
         async with database.connection(timeout_s=PATIENCE_S) as connection:
             replacement = await scalar(connection, "SELECT pg_backend_pid()")
             assert replacement != backend
+            os.kill(backend, signal.SIGKILL)
             os.kill(replacement, signal.SIGSTOP)
-            with pytest.raises(psycopg.OperationalError) as caught, hang_up_after(connection, 0.1):
+            with pytest.raises(psycopg.OperationalError) as caught, answer_within(connection, 0.1):
                 await connection.execute("SELECT 1")
             assert is_connection_failure(caught.value)
             os.kill(replacement, signal.SIGKILL)
     finally:
-        os.kill(backend, signal.SIGKILL)
         await database.close()
         server.stop()

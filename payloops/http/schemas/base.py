@@ -51,7 +51,9 @@ def checked(body_class: type[BodyT], body: Mapping[str, Any]) -> BodyT:
 def _refusal(errors: list[ErrorDetails]) -> InvalidInput:
     details = tuple((_path(error["loc"]), _message(error)) for error in errors[:ERRORS_SHOWN_MAX])
     param, message = details[0]
-    return InvalidInput(f"{param} {message}." if param else f"The body {message}.", param=param or None, details=details)
+    return InvalidInput(
+        f"{param} {message}." if param else f"The body {message}.", param=param or None, details=details
+    )
 
 
 def _path(place: tuple[int | str, ...]) -> str:
@@ -119,6 +121,13 @@ def web_url(text: str) -> str:
     if not usable or not text.isprintable() or " " in text:
         raise refused("must be a URL that begins with http:// or https://")
     return text
+
+
+def web_url_of_production(url: str, param: str) -> None:
+    """Raises InvalidInput for a URL that is not https: production sends nothing in the clear."""
+    if not url.startswith("https://"):
+        problem = "must begin with https://"
+        raise InvalidInput(f"{param} {problem}.", param=param, details=((param, problem),))
 
 
 def _email(text: str) -> str:

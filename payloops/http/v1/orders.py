@@ -57,7 +57,7 @@ async def create_order(request: Request, services: Services) -> Reply:
     )
 
     def respond(state: OrderState, _events: tuple[Event, ...]) -> Response:
-        return order_response(existing(state), key, status=201)
+        return order_response(existing(state), key, status=201, secret=email is not None)
 
     done = await execute(
         request,
@@ -160,7 +160,7 @@ async def list_events(request: Request, services: Services) -> Reply:
     return Reply(200, orjson.dumps(page))
 
 
-def order_response(state: Existing, key: MerchantKey, *, status: int = 200) -> Response:
-    """The order as it is in this state."""
+def order_response(state: Existing, key: MerchantKey, *, status: int = 200, secret: bool = True) -> Response:
+    """The order as it is in this state. ``secret``: it may show personal data or a client secret."""
     row = orders.row(state)
-    return Response(status, orjson.dumps(wire_order(row, key)), version=state.facts.version)
+    return Response(status, orjson.dumps(wire_order(row, key)), secret=secret, version=state.facts.version)

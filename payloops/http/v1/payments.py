@@ -78,9 +78,7 @@ async def capture(request: Request, services: Services) -> Reply:
         command,
         lambda state: order_response(state, key),
         key=_Key(request, body),
-        reached=lambda state, _: (
-            not isinstance(state, Authorized) or state.capture is None or state.outcome_unknown
-        ),
+        reached=lambda state, _: not isinstance(state, Authorized) or state.capture is None or state.outcome_unknown,
     )
 
 
@@ -145,8 +143,8 @@ def _payment_response(state: Existing, key: MerchantKey) -> Response:
             "processorData": action.processor_data,
         }
         body.update({name: value for name, value in optional.items() if value is not None})
-    secret = "clientSecret" in body
-    return Response(200, orjson.dumps(body), secret=secret, version=state.facts.version)
+    # First and last answer of one request are kept alike, and the last one may hold a client secret.
+    return Response(200, orjson.dumps(body), secret=True, version=state.facts.version)
 
 
 def _refund_known(state: Existing, refund_id: UUID) -> bool:

@@ -83,7 +83,7 @@ class Work(Protocol):
         ...
 
 
-class LeaseLost(Exception):  # noqa: N818 - it says what happened
+class LeaseLost(Exception):
     """The lease of the row in hand ran out."""
 
 

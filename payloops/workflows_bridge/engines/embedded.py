@@ -11,7 +11,7 @@ from typing import Any, Final, assert_never
 
 from payloops.workflows_bridge.activities import Activities, Caller
 from payloops.workflows_bridge.contracts import SignalWorkflow, StartWorkflow
-from payloops.workflows_bridge.engines.base import Advance, Answer, NotTaken, Taken, Work
+from payloops.workflows_bridge.engines.base import Advance, Answer, NotTaken, Run, Taken, Work
 from payloops.workflows_bridge.machines.base import (
     ActivityDone,
     CallActivity,
@@ -44,40 +44,33 @@ class EmbeddedEngine:
         """See Engine."""
         if work.run is not None:
             return Taken()
-        machine = self._machine(start.type)
-        step = machine.start(start.input, work.now_s())
-        return await self._drive(start.type, machine, step, 0, start.workflow_id, work)
+        step = self._machine(start.type).start(start.input, work.now_s())
+        return await self._drive(start.type, step, 0, work)
 
     async def signal(self, signal: SignalWorkflow, work: Work) -> Answer:
         """See Engine. The rows of one workflow come in order, so a signal never overtakes the start."""
         if work.run is None or work.run.finished:
             return NotTaken("finished" if work.run else "unknown")
-        return await self._advance(
-            SignalReceived(signal.signal, signal.payload, work.now_s()), signal.workflow_id, work
-        )
+        return await self._advance(work.run, SignalReceived(signal.signal, signal.payload, work.now_s()), work)
 
     async def wake(self, version: int, work: Work) -> Taken:
         """See Engine. A wake of another version was superseded by a signal."""
         if work.run is None or work.run.finished or work.run.version != version:
             return Taken()
-        return await self._advance(DueTime(work.now_s()), work.key, work)
+        return await self._advance(work.run, DueTime(work.now_s()), work)
 
-    async def _advance(self, event: Input, workflow_id: str, work: Work) -> Taken:
-        run = work.run
-        if run is None:
-            return Taken()
+    async def _advance(self, run: Run, event: Input, work: Work) -> Taken:
         machine = self._machine(run.type)
         state = machine.restore(run.state)
         step = machine.advance(state, event)
         if isinstance(event, SignalReceived) and step.state == state:
             return Taken()
-        return await self._drive(run.type, machine, step, run.version, workflow_id, work)
+        return await self._drive(run.type, step, run.version, work)
 
-    async def _drive(
-        self, workflow: str, machine: Machine[Any], step: Step[Any], version: int, workflow_id: str, work: Work
-    ) -> Taken:
-        """Do what the machine wants until it waits or ends."""
-        caller = Caller(workflow_id, work.correlation_id, work.traceparent)
+    async def _drive(self, workflow: str, step: Step[Any], version: int, work: Work) -> Taken:
+        """Do what the machine wants until it waits or ends. ``version`` is the run's, 0 for a new one."""
+        machine = self._machine(workflow)
+        caller = Caller(work.key, work.correlation_id, work.traceparent)
         for _ in range(CALLS_MAX):
             match step.effect:
                 case CallActivity(name, payload):

@@ -68,9 +68,8 @@ class Operation(Course[OperationState]):
                 return self._refused(state, code, outcome.message or "The processor does not know this payment.")
             case Told.PROCESSING:
                 return self.wait_in_doubt(state, now_s)
-            case Told.UNKNOWN if activity == self.act:
-                return self.unsettled(self.doubting(state), outcome.reason or outcome.told, now_s)
             case _:
+                state = self.doubting(state) if outcome.told is Told.UNKNOWN else state
                 return self.unsettled(state, outcome.reason or outcome.code or outcome.told, now_s)
 
     void_reason: ClassVar[str | None] = None

@@ -1,4 +1,4 @@
-"""PaymentWorkflow: one attempt at an order, from the charge to money, failure, cancellation, or a manual capture's hold.
+"""PaymentWorkflow: one attempt at an order, from the charge to money taken or held, failure or cancellation.
 
 An unanswered charge is asked after before it is made again. A customer is waited for for 15 minutes; what the signals
 say is a reason to ask, never a fact. No failure is recorded while it is possible that money was taken.

@@ -9,14 +9,24 @@ from uuid import UUID
 
 from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from payloops.commands import order as commands
 from payloops.commands import order_reports as reports
 from payloops.errors import PayloopsError
 from payloops.events import order as e
 from payloops.events.codec import EventMapper
-from payloops.events.order_state import INITIAL, Captured, OrderState, evolve, status
+from payloops.events.order_state import (
+    INITIAL,
+    Absent,
+    Captured,
+    OrderState,
+    Processing,
+    RequiresAction,
+    attempts_of,
+    evolve,
+    status,
+)
 from tests.spec import AMOUNT, CAPTURED, ORDER_ID, PROCESSING, command, decide, event, state_after
 
 MAPPER: Final = EventMapper()
@@ -75,12 +85,10 @@ payment_reports = st.one_of(
         **IDS,
     ),
 )
-any_refund_ids = refund_ids | st.integers(1003, 1012).map(lambda number: UUID(int=number))
-"""Those of the merchant's refunds, and of surplus payments' (see ``tell``)."""
 refund_reports = st.one_of(
-    built(reports.RecordRefundSucceeded, refund_id=any_refund_ids, processor_refund_id=processor_refund_ids),
-    built(reports.RecordRefundFailed, refund_id=any_refund_ids, processor_refund_id=processor_refund_ids),
-    built(reports.RecordRefundUnknown, refund_id=any_refund_ids),
+    built(reports.RecordRefundSucceeded, refund_id=refund_ids, processor_refund_id=processor_refund_ids),
+    built(reports.RecordRefundFailed, refund_id=refund_ids, processor_refund_id=processor_refund_ids),
+    built(reports.RecordRefundUnknown, refund_id=refund_ids),
     built(
         reports.RecordDiscoveredRefund,
         processor_refund_id=st.sampled_from(["re_1", "re_2", "re_3", "re_4"]),
@@ -97,33 +105,58 @@ class OrderLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.history: list[e.OrderEvent] = []
-        self.state: OrderState = INITIAL
+        self.state: Any = INITIAL
 
-    @initialize(method=st.sampled_from(["automatic", "manual"]))
-    def create(self, method: str) -> None:
+    @initialize(method=st.sampled_from(["automatic", "manual"]), paid=st.sampled_from([True, True, True, False]))
+    def create(self, method: str, *, paid: bool) -> None:
         self.take(command(commands.CreateOrder, capture_method=method))
+        if paid:
+            self.take(command(commands.StartPayment, payment_method_token="pm_0"))
 
     @rule(asked=requests)
     def ask(self, asked: Any) -> None:
         self.take(asked)
 
+    @precondition(lambda self: isinstance(self.state, Processing | RequiresAction) and self.state.attempt.number < 3)
+    @rule()
+    def try_again(self) -> None:
+        """The current payment fails and the merchant tries another token."""
+        self.tell(command(reports.RecordFailed, attempt=self.state.attempt.number))
+        self.take(command(commands.StartPayment, payment_method_token=f"pm_{len(self.history)}"))
+
     @rule(told=payment_reports | refund_reports)
+    def tell_anything(self, told: Any) -> None:
+        self.tell(told)
+
+    @rule(told=payment_reports, which=st.integers(0, 2))
+    def tell_what_fits(self, told: Any, which: int) -> None:
+        """A report of an attempt that there is, with its own ids and the order's amount."""
+        known = () if isinstance(self.state, Absent) else attempts_of(self.state)
+        number = known[which % len(known)].number if known else 1
+        fitting = {"attempt": number, "processor_transaction_id": f"pi_{number}", "amount": AMOUNT}
+        fields = {field.name for field in dataclasses.fields(told)}
+        self.tell(dataclasses.replace(told, **{name: fitting[name] for name in fitting.keys() & fields}))
+
     def tell(self, told: Any) -> None:
         if hasattr(told, "surplus_refund_id"):
             told = dataclasses.replace(told, surplus_refund_id=UUID(int=1000 + len(self.history)))
         if self.take(told):
             assert decide(told, self.state) == (), "a report that was heard says nothing new the second time"
 
-    @rule(report=st.sampled_from([reports.RecordCaptured, reports.RecordAuthorized]), number=attempts)
-    def money(self, report: type, number: int) -> None:
-        """Money for an attempt as a processor tells of it, so that runs get far."""
-        ids = {"processor_order_id": f"pi_{number}", "processor_transaction_id": f"pi_{number}"}
-        self.tell(command(report, attempt=number, **ids))
+    @precondition(lambda self: isinstance(self.state, Captured))
+    @rule(number=refund_ids, amount=st.sampled_from([None, 1, 400, 600]))
+    def refund(self, number: UUID, amount: int | None) -> None:
+        self.take(command(commands.RefundPayment, refund_id=number, amount=amount))
 
-    @rule(number=any_refund_ids)
-    def give_back(self, number: UUID) -> None:
-        """A refund's success as our own workflow tells of it."""
-        self.tell(command(reports.RecordRefundSucceeded, refund_id=number, processor_refund_id=f"re_{number.int}"))
+    @precondition(lambda self: isinstance(self.state, Captured) and (self.state.refunds or self.state.facts.surplus))
+    @rule(told=refund_reports, which=st.integers(0, 9))
+    def settle(self, told: Any, which: int) -> None:
+        """A report of a refund that there is."""
+        surplus = [one.refund.refund_id for one in self.state.facts.surplus if one.refund is not None]
+        known = [*self.state.refunds, *surplus]
+        if known and hasattr(told, "refund_id"):
+            told = dataclasses.replace(told, refund_id=known[which % len(known)])
+        self.tell(told)
 
     def take(self, asked: Any) -> bool:
         """Whether it was accepted. What was decided must fold, one event after the other, without losing money."""

@@ -1,0 +1,135 @@
+"""The application: finds a request's route and caller, runs its handler, and turns what comes of it into a reply."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from payloops.errors import NotAuthenticated, PayloopsError
+from payloops.http.access_log import AccessLog
+from payloops.http.auth import API_KEY_HEADER
+from payloops.http.errors import error_body, error_headers, status_of, unexpected
+from payloops.http.message import Reply, Request
+from payloops.http.replies import Replies
+from payloops.http.routes import routes
+from payloops.http.routing import Access, Route, Router
+from payloops.http.server import HttpServer
+from payloops.http.services import Services
+from payloops.telemetry import (
+    TraceContext,
+    accept_correlation_id,
+    correlation_id,
+    span,
+    trace_scope,
+)
+
+_UNAUTHORIZED: Final = 401
+_NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
+_CHALLENGES: Final[dict[Access, str]] = {
+    "public": "",
+    "api_key": f'ApiKey realm="payloops", header="{API_KEY_HEADER}"',
+    "user": 'Bearer realm="payloops"',
+}
+
+
+class App:
+    """Answers requests; one for a process. Not one of its methods raises."""
+
+    def __init__(self, services: Services, table: Iterable[Route]) -> None:
+        self.routes = tuple(table)
+        self._services = services
+        self._router = Router(self.routes)
+        self._auth = services.authenticator()
+        self._replies = Replies(services.settings)
+        self._access_log = AccessLog()
+        self._loop = asyncio.get_running_loop()
+
+    async def respond(self, request: Request, *, close: bool) -> bytes:
+        """The whole reply to a request, as it goes on the wire."""
+        self._identify(request)
+        headers = request.headers
+        if "traceparent" in headers:
+            with trace_scope(TraceContext.parse(headers["traceparent"])):
+                reply = await self._reply(request)
+        else:
+            reply = await self._reply(request)
+        caller = request.principal
+        if caller is not None and caller.guard.api_key_id is not None and reply.status != _UNAUTHORIZED:
+            self._services.key_uses.used(caller.guard.api_key_id)
+        self._access_log.note(request, reply.status, self._loop.time())
+        return self._replies.write(reply, request, close=close)
+
+    def refuse(self, error: PayloopsError, request: Request | None) -> bytes:
+        """The last reply of a connection whose request can't be read."""
+        known = request or Request("", "", _NO_HEADERS, peer="", started_at_s=self._loop.time())
+        self._identify(known)
+        reply = self._error(error, known)
+        self._access_log.note(known, reply.status, self._loop.time())
+        return self._replies.write(reply, known, close=True)
+
+    def _identify(self, request: Request) -> None:
+        """The correlation id that the client brought, if it is one, else a new one."""
+        headers = request.headers
+        brought = headers.get("X-Correlation-ID")
+        if brought is None:
+            brought = headers.get("X-Request-ID")
+        request.correlation_id = accept_correlation_id(brought)
+        correlation_id.set(request.correlation_id)
+
+    async def _reply(self, request: Request) -> Reply:
+        try:
+            if request.method == "OPTIONS":
+                return self._replies.options(request, self._router.methods(request.path))
+            route, request.params = self._router.find(request.method, request.path)
+            request.route = route
+            with span(route.name, kind="server") as step:
+                try:
+                    reply = await self._call(route, request)
+                except PayloopsError as error:
+                    reply = self._error(await self._proven(error, request), request)
+                step.set("http.response.status_code", reply.status)
+            return reply
+        except PayloopsError as error:
+            return self._error(error, request)
+        except Exception as problem:  # noqa: BLE001 - the edge: whatever went wrong, the client gets an answer
+            return self._error(unexpected(problem), request)
+
+    async def _call(self, route: Route, request: Request) -> Reply:
+        services = self._services
+        if route.access == "api_key":
+            caller = self._auth.known_key(request)
+            if caller is None:
+                caller = await self._auth.api_key(request)
+            request.principal = caller
+            caller.require(route.scope)
+        elif route.access == "user":
+            request.principal = self._auth.user(request)
+        return await route.handler(request, services)
+
+    async def _proven(self, error: PayloopsError, request: Request) -> PayloopsError:
+        """A request that failed before anything saw its API key hold: a key that does not is refused as such."""
+        caller = request.principal
+        if caller is None or request.proven or isinstance(error, NotAuthenticated):
+            return error
+        try:
+            await self._services.handler.prove(caller.guard)
+        except PayloopsError as worse:
+            return worse
+        return error
+
+    def _error(self, error: PayloopsError, request: Request) -> Reply:
+        challenge = "" if request.route is None else _CHALLENGES[request.route.access]
+        return Reply(status_of(error), error_body(error, request.correlation_id), error_headers(error, challenge))
+
+
+def build_app(services: Services) -> App:
+    """The application over these services. Call it in the event loop that will run it."""
+    return App(services, routes())
+
+
+def build_server(services: Services) -> HttpServer:
+    """A server of the application: ``await server.start(host, port)``, ``await server.stop()``."""
+    return HttpServer(build_app(services))
