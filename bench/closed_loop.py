@@ -9,47 +9,40 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from bench.samples import Sample, Window, from_latencies
+from bench.samples import Count, Sample, Window
 
 
 async def run(call: Callable[[], Awaitable[object]], callers: int, window: Window) -> Sample:
     """``callers`` tasks. What ends within the window counts. Raises what a call raises."""
-    begin_s, end_s = _bounds(window)
-    latencies_s: list[float] = []
+    count = Count(window)
 
     async def caller() -> None:
-        started_s = time.perf_counter()
-        while started_s < end_s:
+        over = False
+        while not over:
+            started_s = time.perf_counter()
             await call()
-            ended_s = time.perf_counter()
-            if begin_s <= ended_s < end_s:
-                latencies_s.append(ended_s - started_s)
-            started_s = ended_s
+            over = count.ended(started_s)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(callers):
             tasks.create_task(caller())
-    return from_latencies(latencies_s, window.seconds)
+    return count.sample()
 
 
 def run_threads(call: Callable[[], object], threads: int, window: Window) -> Sample:
     """The same with threads."""
-    begin_s, end_s = _bounds(window)
+    count = Count(window)
 
-    def caller(_: int) -> list[float]:
-        latencies_s = []
-        started_s = time.perf_counter()
-        while started_s < end_s:
+    def caller(_: int) -> None:
+        over = False
+        while not over:
+            started_s = time.perf_counter()
             call()
-            ended_s = time.perf_counter()
-            if begin_s <= ended_s < end_s:
-                latencies_s.append(ended_s - started_s)
-            started_s = ended_s
-        return latencies_s
+            over = count.ended(started_s)
 
     with ThreadPoolExecutor(threads) as pool:
-        latencies_s = [latency_s for some in pool.map(caller, range(threads)) for latency_s in some]
-    return from_latencies(latencies_s, window.seconds)
+        list(pool.map(caller, range(threads)))
+    return count.sample()
 
 
 @contextmanager
@@ -61,8 +54,3 @@ def no_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def _bounds(window: Window) -> tuple[float, float]:
-    begin_s = time.perf_counter() + window.warmup_s
-    return begin_s, begin_s + window.seconds

@@ -20,6 +20,7 @@ SECONDS_MAX: Final = 120.0
 QUICK_ROUNDS: Final = 1
 QUICK_SECONDS: Final = 0.3
 _WARMUP_SHARE: Final = 0.2
+_FIRST_SECONDS: Final = 1.0
 
 Measure = Callable[[Window], Sample]
 
@@ -54,6 +55,11 @@ class Options:
     def window(self) -> Window:
         """One measurement."""
         return Window(warmup_s=self.seconds * _WARMUP_SHARE, seconds=self.seconds)
+
+    @property
+    def first_window(self) -> Window:
+        """The uncounted measurement before the rounds."""
+        return Window(warmup_s=0, seconds=_FIRST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +131,11 @@ class Bench:
 
     def interleave(self, sides: Mapping[str, Measure]) -> Rounds:
         """Each side once a round, in the opposite order every other round: what drifts or is left behind by one side
-        weighs on all alike."""
+        weighs on all alike. Before the rounds each side runs once uncounted: caches fill, statements are prepared, a
+        key's first bcrypt is done."""
         measured: dict[str, list[Sample]] = {name: [] for name in sides}
+        for name, measure in sides.items():
+            self.say(f"warm-up  {name:<32} {_sample_text(measure(self.options.first_window))}")
         for number in range(self.options.rounds):
             order = list(sides)
             if number % 2:

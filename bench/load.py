@@ -1,4 +1,4 @@
-"""The HTTP load generator, a worker: N keep-alive connections, each sending its next request when the last was answered.
+"""The HTTP load generator, a worker: keep-alive connections, each sending its next request when the last was answered.
 
 It shares the machine with what it loads, so it is built to cost little: requests are rendered beforehand, and of an
 answer it reads the status, the length and, where asked, one id. The same generator loads both sides of a comparison.
@@ -17,7 +17,7 @@ from itertools import count, cycle
 from typing import Any, Final
 
 from bench import closed_loop, worker
-from bench.samples import Window, from_latencies
+from bench.samples import Count, Window
 
 ID: Final = "{id}"
 """In a request: the id that the step before it was answered with."""
@@ -81,12 +81,10 @@ class _Program:
 
 
 class _Run:
-    """One measurement: when it counts, what it counted, and when all connections are done."""
+    """One measurement: what it counted, and when all connections are done."""
 
     def __init__(self, window: Window, connections: int) -> None:
-        self.begin_s = time.perf_counter() + window.warmup_s
-        self.end_s = self.begin_s + window.seconds
-        self.latencies_s: list[float] = []
+        self.count = Count(window)
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._open = connections
 
@@ -158,13 +156,10 @@ class _Client(asyncio.Protocol):
         if step + 1 < len(program.statuses):
             self._send(step + 1)
             return
-        run, now_s = self._run, time.perf_counter()
-        if now_s >= run.end_s:
+        if self._run.count.ended(self._sent_s):
             self._done = True
-            run.connection_done()
+            self._run.connection_done()
             return
-        if now_s >= run.begin_s:
-            run.latencies_s.append(now_s - self._sent_s)
         self._send(0)
 
     def _send(self, step: int) -> None:
@@ -222,7 +217,7 @@ async def measure_load(program: _Program, window: Window) -> Mapping[str, Any]:
     finally:
         for client in clients:
             client.close()
-    return from_latencies(run.latencies_s, window.seconds).to_json()
+    return run.count.sample().to_json()
 
 
 @asynccontextmanager

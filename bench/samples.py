@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
@@ -57,7 +58,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 def from_latencies(latencies_s: Sequence[float], elapsed_s: float) -> Sample:
     """The sample of a window of ``elapsed_s`` in which each of ``latencies_s`` ended."""
     if not latencies_s:
-        raise ValueError("nothing ended within the window: it is too short")
+        raise ValueError("nothing ended within the window")
     ordered = sorted(latencies_s)
     return Sample(
         rate_per_s=len(ordered) / elapsed_s,
@@ -70,6 +71,33 @@ def compare(values: Sequence[float], baselines: Sequence[float]) -> Comparison:
     """Both sides of the rounds, in the order of the rounds. Raises ValueError for unequal or no rounds."""
     ratios = [value / baseline for value, baseline in zip(values, baselines, strict=True)]
     return Comparison(median(values), median(baselines), median(ratios), len(ratios))
+
+
+class Count:
+    """What ends within a window, counted as it ends. It goes on past the window's end until something was counted, so
+    that a short window on a slow machine measures something rather than nothing."""
+
+    __slots__ = ("_begin_s", "_end_s", "_last_s", "_latencies_s")
+
+    def __init__(self, window: Window) -> None:
+        self._begin_s = time.perf_counter() + window.warmup_s
+        self._end_s = self._begin_s + window.seconds
+        self._last_s = self._begin_s
+        self._latencies_s: list[float] = []
+
+    def ended(self, started_s: float) -> bool:
+        """Note what was started at ``started_s`` and ended now; True when the measurement is over."""
+        now_s = time.perf_counter()
+        if now_s >= self._end_s and self._latencies_s:
+            return True
+        if now_s >= self._begin_s:
+            self._latencies_s.append(now_s - started_s)
+            self._last_s = now_s
+        return now_s >= self._end_s
+
+    def sample(self) -> Sample:
+        """All that was counted. Raises ValueError when that is nothing."""
+        return from_latencies(self._latencies_s, max(self._end_s, self._last_s) - self._begin_s)
 
 
 @dataclass(frozen=True, slots=True)

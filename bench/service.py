@@ -6,6 +6,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from bench.processes import free_port, free_port_pair, running, wait_until_serve
 from bench.sample_order import HTTP_BODY
 
 CONNECTIONS: Final = 32
+_CREATORS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,12 @@ class Api:
     def create_orders(self, count: int, merchant: Merchant) -> list[str]:
         """The ids of fresh orders."""
         key = {"X-API-Key": merchant.api_key}
-        return [call(self.port, "POST", "/v1/orders", key, HTTP_BODY, status=201)["id"] for _ in range(count)]
+
+        def create(_: int) -> str:
+            return str(call(self.port, "POST", "/v1/orders", key, HTTP_BODY, status=201)["id"])
+
+        with ThreadPoolExecutor(_CREATORS) as pool:
+            return list(pool.map(create, range(count)))
 
 
 class Service:

@@ -19,7 +19,7 @@ from payloops.commands.idempotency import ResponseKeeper
 from payloops.config import SANDBOX_HOST, Settings
 from payloops.crypto import HashingPool, JwtSigner, KeyRing
 from payloops.db import Database
-from payloops.errors import ConfigurationError
+from payloops.errors import ConfigurationError, Unavailable
 from payloops.events.store import EventStore
 from payloops.http.app import build_server
 from payloops.http.services import CheckResult, Services
@@ -33,8 +33,10 @@ from payloops.projections.refunds import REFUNDS
 from payloops.projections.transactions import TRANSACTIONS
 from payloops.projections.views import Views
 from payloops.values import Clock, SystemClock
+from payloops.workflows_bridge.embedded_relay import embedded_relay
 from payloops.workflows_bridge.outbox import OUTBOX
 from payloops.workflows_bridge.outbox_table import OutboxTable
+from payloops.workflows_bridge.relay import Relay, RelayOptions
 
 MERCHANT_PROJECTIONS: Final = (MERCHANTS, API_KEYS, PROCESSOR_CONFIGS)
 ORDER_PROJECTIONS: Final[tuple[InlineProjection, ...]] = (ORDERS, TRANSACTIONS, REFUNDS)
@@ -43,6 +45,10 @@ DATABASE_WAIT_S: Final = 20.0
 """How long a part that starts waits for the database: longer than a crash recovery of an embedded one."""
 OUTBOX_LATE_S: Final = 5.0
 """A row that is due for longer than this is a sign that nobody dispatches."""
+IDEMPOTENCY_KEPT_S: Final = 80 * 3600.0
+"""Longer than the 72 hours that clients are promised."""
+CLEAN_EVERY_S: Final = 60.0
+CLEAN_ROWS_MAX: Final = 5_000
 JWT_ISSUER: Final = "payloops"
 JWT_AUDIENCE: Final = "payloops-dashboard"
 
@@ -188,6 +194,64 @@ def run_api(settings: Settings) -> int:
             await server.stop()
 
     return run_until_stopped(serve)
+
+
+@asynccontextmanager
+async def relay(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Relay]:
+    """A relay with the embedded engine, running for the length of the block. Raises as ``core``."""
+    async with core(settings, "relay", clock=clock) as base:
+        options = RelayOptions(concurrency=settings.relay_concurrency, lease_s=settings.outbox_lease_s)
+        async with embedded_relay(
+            base.database,
+            base.handler,
+            base.orders,
+            ring=base.ring,
+            personal=base.personal,
+            clock=base.clock,
+            api_bases={"stripe": settings.stripe_api_base, "razorpay": settings.razorpay_api_base},
+            processor_timeout_s=settings.processor_timeout_s,
+            options=options,
+        ) as running:
+            cleaner = asyncio.create_task(_forget_old_keys(base.store), name="idempotency-cleaner")
+            try:
+                yield running
+            finally:
+                cleaner.cancel()
+                await asyncio.gather(cleaner, return_exceptions=True)
+
+
+async def _forget_old_keys(store: EventStore) -> None:
+    while True:
+        try:
+            await store.forget_idempotency_keys(older_than_s=IDEMPOTENCY_KEPT_S, limit=CLEAN_ROWS_MAX)
+        except Unavailable as problem:
+            _log.warning("old idempotency keys were not deleted: %s", problem.message)
+        await asyncio.sleep(CLEAN_EVERY_S)
+
+
+def run_relay(settings: Settings) -> int:
+    """The outbox relay with the embedded engine, until SIGTERM or SIGINT; then it gives its leases back."""
+    if settings.workflow_engine != "embedded":
+        raise ConfigurationError(
+            "WORKFLOW_ENGINE: this release runs the embedded engine only; unset TEMPORAL_ADDRESS", param="WORKFLOW_ENGINE"
+        )
+
+    async def serve(stopping: asyncio.Event) -> None:
+        async with relay(settings):
+            _log.info("the relay runs, with %d slots", settings.relay_concurrency)
+            await stopping.wait()
+
+    return run_until_stopped(serve)
+
+
+def run_worker(_settings: Settings) -> int:
+    """Raises ConfigurationError: there is no Temporal worker in this release."""
+    raise ConfigurationError("payloops worker: this release has no Temporal worker; the relay runs the embedded engine")
+
+
+def run_projector(_settings: Settings) -> int:
+    """Raises ConfigurationError: no read table is asynchronous in this release."""
+    raise ConfigurationError("payloops projector: all read tables are written with the events; there is nothing to run")
 
 
 def run_sandbox(settings: Settings) -> int:

@@ -1,8 +1,8 @@
 """Specifications of deciders: ``given(*events).when(command).then(*events)``.
 
-``event`` and ``command`` build with fixed defaults, so that a specification names only what it is about. Versions, times
-and causes are filled in: events of the past are numbered in order, expected ones continue them and carry the command's own
-time and cause. Nothing here does I/O.
+``event`` and ``command`` build with fixed defaults, so that a specification names only what it is about. Versions,
+times and causes are filled in: events of the past are numbered in order, expected ones continue them and carry the
+command's own time and cause. Nothing here does I/O.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from payloops.values import new_id
 
 CHANNEL: Final = "bench_ping"
 CONNECTIONS: Final = 8
-_CREATE: Final = "CREATE TABLE IF NOT EXISTS bench_pings (id text PRIMARY KEY)"
+_CREATE: Final = "CREATE TABLE bench_pings (id text PRIMARY KEY)"
 _PING: Final = "WITH row AS (INSERT INTO bench_pings VALUES (%(id)s)) SELECT pg_notify('bench_ping', %(id)s)"
 
 
@@ -39,7 +39,7 @@ async def open_ping(config: dict[str, Any]) -> AsyncIterator[worker.Measure]:
 
 @asynccontextmanager
 async def _writer(database: Database, config: dict[str, Any]) -> AsyncIterator[worker.Measure]:
-    with psycopg.connect(config["dsn"], autocommit=True) as connection:
+    with psycopg.connect(config["owner_dsn"], autocommit=True) as connection:
         connection.execute(_CREATE)
     await database.open(wait_s=5.0)
 

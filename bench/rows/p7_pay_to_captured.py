@@ -1,7 +1,7 @@
-"""P7: from ``POST /v1/orders/:id/pay`` to its answer ``captured``, embedded engine, Stripe sandbox, one payment at a time.
+"""P7: from ``POST /v1/orders/:id/pay`` to its answer ``captured``, embedded engine, sandbox, one payment at a time.
 
-API, relay and sandbox are processes of their own. The baseline is the sandbox alone: the one request that such a payment
-makes of it, a PaymentIntent that is created and confirmed.
+API, relay and sandbox are processes of their own. The baseline is the sandbox alone: the one request that such a
+payment makes of it, a PaymentIntent that is created and confirmed.
 """
 
 from __future__ import annotations

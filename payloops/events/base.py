@@ -24,8 +24,11 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What an event tells of its cause. ``command_id`` is fresh for each command: two commands never write equal bytes,
-    so a stored event proves which command wrote it."""
+    """What an event tells of its cause.
+
+    ``command_id`` is fresh for each command: two commands never write equal bytes, so a stored event proves which
+    command wrote it.
+    """
 
     command_id: UUID
     actor: Actor

@@ -12,7 +12,10 @@ from payloops.events.base import Event, Sealed
 
 @dataclass(frozen=True)
 class MerchantRegistered(Event):
-    """An account was made. ``email_digest`` is a keyed hash of the address's normal form: equal addresses have equal digests."""
+    """An account was made.
+
+    ``email_digest`` is a keyed hash of the address's normal form: equal addresses have equal digests.
+    """
 
     TOPIC: ClassVar[str] = "merchant.registered.v1"
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from payloops.errors import NotAuthenticated, PayloopsError
+from payloops.errors import NotAuthenticated, PayloopsError, Unavailable
 from payloops.http.access_log import AccessLog
 from payloops.http.auth import API_KEY_HEADER
 from payloops.http.errors import error_body, error_headers, status_of, unexpected
@@ -112,7 +112,7 @@ class App:
     async def _proven(self, error: PayloopsError, request: Request) -> PayloopsError:
         """A request that failed before anything saw its API key hold: a key that does not is refused as such."""
         caller = request.principal
-        if caller is None or request.proven or isinstance(error, NotAuthenticated):
+        if caller is None or request.proven or isinstance(error, NotAuthenticated | Unavailable):
             return error
         try:
             await self._services.handler.prove(caller.guard)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from aiohttp.base_protocol import BaseProtocol
@@ -158,25 +159,34 @@ class Connection(BaseProtocol):
             self._broken(problem)
             return
         if messages:
-            if self._received_bytes > HEADERS_BYTES_MAX and any(map(_head_too_large, messages)):
-                self._broken(LineTooLong("", HEADERS_BYTES_MAX))
-                return
-            self._received_bytes = 0
-            self._queue.extend(messages)
-            if not self._answering:
-                self._next()
-            if len(self._queue) >= PIPELINE_MAX and not self._buffer_paused:
-                self._pause_reading_for_buffer()
-        elif self._answering:
+            self._take(messages)
+        else:
+            self._watch_size(first=self._received_bytes == len(data))
+        if upgraded:
+            # We speak nothing else: the request is answered as HTTP, then the connection ends.
+            self._finishing = True
+
+    def _take(self, messages: Sequence[tuple[RawRequestMessage, StreamReader]]) -> None:
+        """Heads are whole: their requests are answered one after the other."""
+        if self._received_bytes > HEADERS_BYTES_MAX and any(map(_head_too_large, messages)):
+            self._broken(LineTooLong("", HEADERS_BYTES_MAX))
+            return
+        self._received_bytes = 0
+        self._queue.extend(messages)
+        if not self._answering:
+            self._next()
+        if len(self._queue) >= PIPELINE_MAX and not self._buffer_paused:
+            self._pause_reading_for_buffer()
+
+    def _watch_size(self, *, first: bool) -> None:
+        """A part of a head or of a body came: neither may go on for ever. ``first``: of a head it is the first."""
+        if self._answering:
             if self._received_bytes > self._body_bytes_max * CHUNK_OVERHEAD_MAX:
                 self._end_body(_too_large(self._body_bytes_max))
         elif self._received_bytes > HEADERS_BYTES_MAX:
             self._refuse(HeadersTooLarge(f"The headers are larger than {HEADERS_BYTES_MAX} bytes."))
-        elif self._received_bytes == len(data):
+        elif first:
             self.deadline_s = self._loop.time() + HEADERS_S
-        if upgraded and not self._finishing:
-            # We speak nothing else: the request is answered as HTTP, then the connection ends.
-            self._finishing = True
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - the base class's signature
         """Asked for after every body, mostly in vain: reading goes on only if it was paused."""
@@ -216,6 +226,7 @@ class Connection(BaseProtocol):
             self._parser.message_consumed()
         self._answering = True
         self._body = None if body.is_eof() else body
+        self._body_bytes_max = WEBHOOK_BYTES_MAX if message.path.startswith(WEBHOOK_PREFIX) else BODY_BYTES_MAX
         self.deadline_s = math.inf
         self.task = self._loop.create_task(self._answer(message, body))
 
@@ -225,13 +236,12 @@ class Connection(BaseProtocol):
             message.method, message.path, message.headers, peer=self._peer, started_at_s=self._loop.time()
         )
         try:
-            limit = WEBHOOK_BYTES_MAX if request.path.startswith(WEBHOOK_PREFIX) else BODY_BYTES_MAX
             if self._body is None:
                 request.body = body.read_nowait(-1)
-                if len(request.body) > limit:
-                    raise _too_large(limit)
+                if len(request.body) > self._body_bytes_max:
+                    raise _too_large(self._body_bytes_max)
             else:
-                request.body = await self._read(message, body, limit)
+                request.body = await self._read(message, body, self._body_bytes_max)
         except PayloopsError as error:
             self._refuse(error, request)
             return
@@ -249,7 +259,6 @@ class Connection(BaseProtocol):
             raise _too_large(limit)
         if message.headers.get("Expect", "").lower() == "100-continue" and self.transport is not None:
             self.transport.write(_CONTINUE)
-        self._body_bytes_max = limit
         self.deadline_s = self._loop.time() + BODY_S
         try:
             read = bytearray()

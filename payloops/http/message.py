@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from multidict import CIMultiDictProxy
 
 from payloops.commands.idempotency import Response
+from payloops.events.base import Meta
 from payloops.telemetry import traceparent
-from payloops.values import Clock, new_id
+from payloops.values import new_id
 
 if TYPE_CHECKING:
     from payloops.http.auth import Caller
     from payloops.http.routing import Route
-
-from payloops.events.base import Meta
 
 
 class Request:

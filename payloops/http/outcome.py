@@ -12,7 +12,7 @@ from uuid import UUID
 
 from payloops.commands.handlers import Aggregate, Executed
 from payloops.commands.idempotency import IdempotencyKey, Response
-from payloops.errors import IdempotencyInFlight, PayloopsError
+from payloops.errors import PayloopsError
 from payloops.events.base import Event
 from payloops.events.order_state import Absent, Existing, OrderState
 from payloops.http.headers import expected_version, preferred_wait
@@ -34,8 +34,8 @@ async def execute(
     aggregate: Aggregate[S, C],
     stream_id: UUID,
     command: C,
-    respond: Callable[[S, tuple[Event, ...]], Response],
     *,
+    respond: Callable[[S, tuple[Event, ...]], Response],
     idempotency: IdempotencyKey | None = None,
     version: int | None = None,
     new: bool = False,
@@ -56,8 +56,6 @@ async def execute(
             claim=claim,
             extra_rows=extra_rows,
         )
-    except IdempotencyInFlight:
-        raise
     except PayloopsError:
         # A refusal has seen the API key hold, as an append would have.
         request.proven = True
@@ -69,8 +67,8 @@ async def execute_and_wait(
     services: Services,
     order_id: UUID,
     command: Any,
-    respond: Callable[[Existing], Response],
     *,
+    respond: Callable[[Existing], Response],
     key: Callable[[int | None], IdempotencyKey | None],
     reached: Callable[[Existing, Existing], bool],
 ) -> Reply:
@@ -87,7 +85,7 @@ async def execute_and_wait(
         services.orders,
         order_id,
         command,
-        lambda state, _: respond(existing(state)),
+        respond=lambda state, _: respond(existing(state)),
         idempotency=idempotency,
         version=expected_version(request.headers),
     )

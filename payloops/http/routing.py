@@ -1,4 +1,4 @@
-"""Routes as data: method, path, handler, and who may call. The app is built from them, and tests and OpenAPI walk them."""
+"""Routes as data: method, path, handler, who may call. The app is made from them; tests and OpenAPI walk them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Router:
 
 
 def _segments(path: str) -> list[str]:
-    """The path's decoded segments. A trailing slash, an encoded slash or broken UTF-8 makes a path that we don't have."""
+    """The path's decoded segments. A trailing or encoded slash, or broken UTF-8, makes a path that we don't have."""
     if path[:1] != "/":
         # The absolute form of a request to a proxy (RFC 9112, section 3.2.2); the authority form has no path.
         path = urlsplit(path).path

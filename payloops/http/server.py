@@ -11,9 +11,11 @@ from payloops.http.connection import Connection, Responder
 
 CONNECTIONS_MAX: Final = 10_000
 SWEEP_EVERY_S: Final = 0.5
-LAST_REPLIES_S: Final = 1.0
-STOP_S: Final = 5.0
-"""How long a stop waits for requests that run. ``payloops up`` stops all its parts within 10 s."""
+STOP_S: Final = 2.0
+"""How long a stop waits for requests that run; all of it fits in the 4 s that ``payloops up`` gives this part."""
+CUT_OFF_S: Final = 0.5
+"""How long requests that are cut off may take to store what they owe."""
+LAST_REPLIES_S: Final = 0.5
 BACKLOG: Final = 1024
 
 _log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ class HttpServer:
                 task.cancel()
             if unfinished:
                 _log.warning("%d requests were cut off by the stop", len(unfinished))
-                await asyncio.wait(unfinished, timeout=1.0)
+                await asyncio.wait(unfinished, timeout=CUT_OFF_S)
         if self._connections:
             # Replies are written; their clients get a moment to read them.
             with suppress(TimeoutError):

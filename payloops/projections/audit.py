@@ -17,7 +17,7 @@ MASK: Final = "[encrypted]"
 
 _ENVELOPE: Final = frozenset({"originator_id", "originator_version", "timestamp", "meta"})
 _ALSO_MASKED: Final = frozenset({"email_digest", "payment_method_token"})
-"""Not sealed, yet nobody's business in a trail: a digest tells whether an address is this one, a token can be charged."""
+"""Not sealed, yet not for a trail: a digest tells whether an address is this one, and a token can be charged."""
 _VERSION_SUFFIX: Final = re.compile(r"\.v[0-9]+")
 
 
@@ -36,7 +36,7 @@ def event_id(stream_id: UUID, version: int) -> UUID:
 
 
 def wire_entry(entry: AuditEntry) -> dict[str, Any]:
-    """The audit entry of CONTRACT, for orjson. ``type`` is the topic without its version: data is in the latest form."""
+    """The audit entry of CONTRACT, for orjson. ``type`` has no version: data is in the latest form."""
     event = entry.event
     meta = event.meta
     return {

@@ -43,7 +43,8 @@ def wire_order(row: Row, key: MerchantKey) -> dict[str, Any]:
 
     Times of the row may be text already, and ``metadata`` the JSON text that the table keeps (an ``orjson.Fragment``).
     """
-    order_id = row["id"]
+    order_id, created_at, updated_at = row["id"], row["created_at"], row["updated_at"]
+    created = wire_time(created_at)
     email = row["customer_email"]
     next_action = row["next_action"]
     return {
@@ -67,21 +68,21 @@ def wire_order(row: Row, key: MerchantKey) -> dict[str, Any]:
         "failure": row["failure"],
         "outcomeUnknown": row["outcome_unknown"],
         "version": row["version"],
-        "createdAt": wire_time(row["created_at"]),
-        "updatedAt": wire_time(row["updated_at"]),
+        "createdAt": created,
+        "updatedAt": created if updated_at is created_at else wire_time(updated_at),
     }
 
 
 def wire_next_action(action: Mapping[str, Any], order_id: Any, key: MerchantKey) -> dict[str, Any]:
-    """What the customer must do. ``type`` says how: ``redirect`` to ``redirectUrl``, ``processor_checkout`` with
-    ``processorData`` (Razorpay's own form), or ``use_sdk`` with ``clientSecret`` (Stripe's)."""
+    """What the customer must do.
+
+    ``type`` says how: ``redirect`` to ``redirectUrl``, ``processor_checkout`` with ``processorData`` (Razorpay's own
+    form), or ``use_sdk`` with ``clientSecret`` (Stripe's).
+    """
     redirect_url, processor_data = action["redirectUrl"], action["processorData"]
-    if redirect_url is not None:
-        kind = "redirect"
-    else:
-        kind = "use_sdk" if processor_data is None else "processor_checkout"
+    without_redirect = "use_sdk" if processor_data is None else "processor_checkout"
     return {
-        "type": kind,
+        "type": without_redirect if redirect_url is None else "redirect",
         "redirectUrl": redirect_url,
         "clientSecret": key.open(CLIENT_SECRET, order_id, action["clientSecret"]),
         "processorData": processor_data,

@@ -69,10 +69,10 @@ class ApiKeyRow:
 
 
 class Views:
-    """The queries over one database. ``open`` before use.
+    """The queries over one database.
 
-    All raise Unavailable; those that take a Reader raise InvalidApiKey when its key holds no longer, and NotFound for an
-    order that does not exist or is another merchant's.
+    All raise Unavailable; those that take a Reader raise InvalidApiKey when its key holds no longer, and NotFound for
+    an order that does not exist or is another merchant's.
     """
 
     def __init__(self, database: Database) -> None:

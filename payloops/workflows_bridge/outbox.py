@@ -20,6 +20,7 @@ from payloops.events.order_state import (
 )
 from payloops.projections.base import InlineProjection, Row
 from payloops.workflows_bridge.contracts import (
+    CompletePayment,
     Json,
     Kind,
     OperationInput,
@@ -73,6 +74,38 @@ def intents(before: OrderState, event: e.OrderEvent, after: Existing) -> list[Ro
             return []
         case _:
             assert_never(event)
+
+
+def completion(
+    state: Existing, told: CompletePayment, *, event_id: UUID, correlation_id: str, traceparent: str | None = None
+) -> list[Row]:
+    """The effect of a processor's event on an order whose customer is waited for: its workflow is told, once.
+
+    ``event_id`` is the inbox's. For ``extra_rows`` of the command that ends the event's processing. None, if no workflow
+    of this service waits: then the order is to be moved directly.
+    """
+    attempt = attempt_of(state)
+    if not isinstance(state, RequiresAction) or attempt is None or attempt.workflow_id is None:
+        return []
+    signal = SignalWorkflow(
+        workflow_id=attempt.workflow_id,
+        signal=Signal.COMPLETE_PAYMENT.value,
+        payload=told.to_json(),
+        merchant_id=str(state.facts.merchant_id),
+        order_id=str(state.facts.order_id),
+        attempt=attempt.number,
+    )
+    return [
+        {
+            "id": uuid5(event_id, Signal.COMPLETE_PAYMENT.value),
+            "key": attempt.workflow_id,
+            "lane": _lane(attempt.processor, state.facts.merchant_id),
+            "kind": Kind.SIGNAL.value,
+            "payload": signal.to_json(),
+            "correlation_id": correlation_id,
+            "traceparent": traceparent,
+        }
+    ]
 
 
 def _start_payment(event: e.PaymentStarted, after: Existing) -> Row:

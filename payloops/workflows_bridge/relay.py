@@ -353,7 +353,7 @@ class Relay:
         while not self._closed.is_set():
             try:
                 await work()
-            except Exception:  # the relay outlives whatever a part of it does
+            except Exception:  # noqa: BLE001 - the relay outlives whatever a part of it does
                 _log.exception("a part of the relay failed and is started again")
                 await asyncio.sleep(PAUSE_MIN_S)
 

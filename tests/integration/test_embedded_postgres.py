@@ -32,6 +32,15 @@ def started(data_dir: Path) -> Iterator[EmbeddedPostgres]:
         server.stop()
 
 
+@contextlib.contextmanager
+def strict_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 @pytest.fixture(scope="session")
 def made_cluster() -> Iterator[Path]:
     """A data directory with a finished, stopped cluster; copy it."""
@@ -199,7 +208,7 @@ def test_a_private_directory_of_root_is_replaced_by_one_that_can_be_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     tmp_path.chmod(0o700)
-    with open_directory() as system:
+    with open_directory() as system, strict_umask():
         monkeypatch.setattr(places, "_SYSTEM_DATA", system / "payloops")
         with started(tmp_path / "data") as server:
             assert value(server.app_dsn, "SELECT 1") == "1"
@@ -212,16 +221,21 @@ def test_a_private_directory_of_root_is_replaced_by_one_that_can_be_reached(
 
 @as_root
 def test_binaries_in_a_private_directory_of_root_are_copied_once(
-    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packaged = places._packaged_binaries()
+    package = places._packaged_binaries().parent.parent
     tmp_path.chmod(0o700)
-    (tmp_path / "pginstall18").symlink_to(packaged.parent)
-    with open_directory() as system:
+    private = tmp_path / package.name
+    private.mkdir()
+    (private / "pginstall18").symlink_to(package / "pginstall18")
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        (tmp_path / libraries.name).symlink_to(libraries)
+    with open_directory() as system, strict_umask():
         monkeypatch.setattr(places, "_SYSTEM_DATA", system / "payloops")
-        monkeypatch.setattr(places, "_packaged_binaries", lambda: tmp_path / "pginstall18" / "bin")
+        monkeypatch.setattr(places, "_packaged_binaries", lambda: private / "pginstall18" / "bin")
         for _ in range(2):
-            with started(data_dir) as server:
+            with started(system / "data") as server:
                 assert value(server.app_dsn, "SELECT 1") == "1"
                 assert str(system) in psutil.Process(server.pid).exe()
-            assert len(list((system / "payloops").iterdir())) == 1
+            assert len([path for path in (system / "payloops").iterdir() if path.name.startswith("postgresql-")]) == 1

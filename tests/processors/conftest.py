@@ -21,6 +21,21 @@ from payloops.workflows_bridge.processors.base import PaymentRef, PaymentRequest
 from payloops.workflows_bridge.processors.registry import build_processor
 from payloops.workflows_bridge.processors.transport import processor_session
 
+CANARY = "canary4f1c"
+"""Stands in everything that must not be seen."""
+
+LOST = pytest.mark.parametrize(
+    ("mode", "happened"),
+    (
+        ("timeout_before", False),
+        ("timeout_after", True),
+        ("reset_before", False),
+        ("reset_after", True),
+        ("http_500", False),
+    ),
+)
+"""The simulator's ways to lose an answer, and whether the request was carried out."""
+
 
 @dataclass
 class Seen:
@@ -108,6 +123,29 @@ async def start_raw_server() -> AsyncIterator[StartRawServer]:
     for task in talking:
         task.cancel()
     await asyncio.gather(*talking, return_exceptions=True)
+
+
+Start = Callable[[Answer], Awaitable[tuple[Processor, Server]]]
+
+
+@pytest.fixture
+def stripe_at(http: aiohttp.ClientSession, start_server: StartServer) -> Start:
+    async def start(answer: Answer) -> tuple[Processor, Server]:
+        server = await start_server(answer)
+        credentials = {"secretKey": f"sk_test_{CANARY}"}
+        return build_processor("stripe", credentials, api_base=server.url + "/", http=http, timeout_s=5), server
+
+    return start
+
+
+@pytest.fixture
+def razorpay_at(http: aiohttp.ClientSession, start_server: StartServer) -> Start:
+    async def start(answer: Answer) -> tuple[Processor, Server]:
+        server = await start_server(answer)
+        credentials = {"keyId": "rzp_test_1", "keySecret": CANARY}
+        return build_processor("razorpay", credentials, api_base=server.url, http=http, timeout_s=5), server
+
+    return start
 
 
 # ------------------------------------------------------------------------------------------------------------- sandbox

@@ -24,13 +24,7 @@ from payloops.workflows_bridge.processors.base import (
     Unknown,
     Voided,
 )
-from tests.processors.conftest import Account, payment_request, ref_of
-
-LOST = pytest.mark.parametrize(
-    ("mode", "happened"),
-    (("timeout_before", False), ("timeout_after", True), ("reset_before", False), ("reset_after", True),
-     ("http_500", False)),
-)  # fmt: skip
+from tests.processors.conftest import LOST, Account, payment_request, ref_of
 
 
 def rupees(**changes: Any) -> PaymentRequest:

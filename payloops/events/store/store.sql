@@ -45,3 +45,7 @@ WHERE id = %(id)s AND (
     in_flight_until > clock_timestamp()
     OR (in_flight_until IS NULL AND response_status = %(status)s AND response_body = %(body)s))
 RETURNING true;
+
+-- name: forget_idempotency_keys
+DELETE FROM idempotency_keys
+WHERE id IN (SELECT id FROM idempotency_keys WHERE created_at < clock_timestamp() - %s * interval '1 second' LIMIT %s);

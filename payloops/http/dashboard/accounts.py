@@ -112,7 +112,7 @@ async def put_profile(request: Request, services: Services) -> Reply:
         services.merchants,
         merchant_id,
         command,
-        respond,
+        respond=respond,
         idempotency=idempotency_key(request, body),
     )
     return reply_of(done.response)

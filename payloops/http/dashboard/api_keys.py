@@ -78,7 +78,7 @@ async def create_api_key(request: Request, services: Services) -> Reply:
         services.merchants,
         merchant_id,
         command,
-        respond,
+        respond=respond,
         idempotency=idempotency_key(request, body),
     )
     return reply_of(done.response)
@@ -96,7 +96,7 @@ async def revoke_api_key(request: Request, services: Services) -> Reply:
         services.merchants,
         request.caller.merchant_id,
         command,
-        lambda _state, _events: Response(204, b""),
+        respond=lambda _state, _events: Response(204, b""),
         idempotency=idempotency_key(request, {}),
     )
     revoked = registered(done.state).api_keys.get(key_id)

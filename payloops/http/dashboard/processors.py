@@ -70,7 +70,7 @@ async def remove_processor(request: Request, services: Services) -> Reply:
         services.merchants,
         request.caller.merchant_id,
         command,
-        lambda _state, _events: Response(204, b""),
+        respond=lambda _state, _events: Response(204, b""),
         idempotency=idempotency_key(request, {}),
     )
     return reply_of(done.response)
@@ -110,7 +110,7 @@ async def _execute(
         services.merchants,
         command.merchant_id,
         command,
-        respond,
+        respond=respond,
         idempotency=idempotency_key(request, body),
     )
     return reply_of(done.response)

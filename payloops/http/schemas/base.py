@@ -70,32 +70,20 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "list_type": "must be a list",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "too_long": "must have at most {max_length} entries",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
 }
 
 
 def _message(error: ErrorDetails) -> str:
-    """Our words for pydantic's kinds of error; a kind without any has its own."""
-    known = _MESSAGES.get(error["type"])
-    if known is not None:
-        return known
-    limits = error.get("ctx", {})
-    match error["type"]:
-        case "string_too_long":
-            return f"must have at most {limits['max_length']} characters"
-        case "string_too_short":
-            return f"must have at least {limits['min_length']} characters"
-        case "too_long":
-            return f"must have at most {limits['max_length']} entries"
-        case "greater_than_equal":
-            return f"must be at least {limits['ge']}"
-        case "less_than_equal":
-            return f"must be at most {limits['le']}"
-        case "literal_error" | "enum":
-            return f"must be {limits['expected']}"
-        case "refused":
-            return error["msg"]
-        case _:
-            return "is not valid"
+    """Our words for pydantic's kinds of error; what one of our validators raised has its own."""
+    if error["type"] == "refused":
+        return error["msg"]
+    return _MESSAGES.get(error["type"], "is not valid").format_map(error.get("ctx", {}))
 
 
 def refused(message: str) -> PydanticCustomError:

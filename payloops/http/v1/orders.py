@@ -65,7 +65,7 @@ async def create_order(request: Request, services: Services) -> Reply:
         services.orders,
         order_id,
         command,
-        respond,
+        respond=respond,
         idempotency=idempotency_key(request, body),
         new=True,
     )

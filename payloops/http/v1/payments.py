@@ -58,7 +58,7 @@ async def pay(request: Request, services: Services) -> Reply:
         services,
         order_id,
         command,
-        lambda state: _payment_response(state, key),
+        respond=lambda state: _payment_response(state, key),
         key=_Key(request, body),
         reached=_payment_known,
     )
@@ -76,7 +76,7 @@ async def capture(request: Request, services: Services) -> Reply:
         services,
         order_id,
         command,
-        lambda state: order_response(state, key),
+        respond=lambda state: order_response(state, key),
         key=_Key(request, body),
         reached=lambda state, _: not isinstance(state, Authorized) or state.capture is None or state.outcome_unknown,
     )
@@ -94,7 +94,7 @@ async def cancel(request: Request, services: Services) -> Reply:
         services,
         order_id,
         command,
-        lambda state: order_response(state, key),
+        respond=lambda state: order_response(state, key),
         key=_Key(request, body),
         reached=lambda state, _: (
             not isinstance(state, Authorized | RequiresAction) or state.cancel is None or state.outcome_unknown
@@ -114,7 +114,7 @@ async def refund(request: Request, services: Services) -> Reply:
         services,
         order_id,
         command,
-        lambda state: _refund_response(state, refund_id),
+        respond=lambda state: _refund_response(state, refund_id),
         key=_Key(request, body),
         reached=lambda state, _: _refund_known(state, refund_id),
     )

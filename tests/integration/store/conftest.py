@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
 
 from payloops.events.store import EventStore
+from tests.integration.store.blocker import Blocker
 from tests.integration.store.opening import opened
 from tests.integration.store.proxy import Proxy, proxied
 
@@ -28,3 +30,9 @@ async def far_store(proxy: Proxy) -> AsyncIterator[EventStore]:
     """A store with the bad network between it and its database."""
     async with opened(proxy.dsn) as made:
         yield made
+
+
+@pytest.fixture
+async def blocker(owner_database_url: str) -> AsyncIterator[Blocker]:
+    async with await psycopg.AsyncConnection.connect(owner_database_url, autocommit=True) as connection:
+        yield Blocker(connection)

@@ -15,10 +15,12 @@ QUICK = Limits(answer_timeout_s=1.0, retry_for_s=5.0, retry_delay_max_s=0.1, clo
 
 @contextlib.asynccontextmanager
 async def opened(
-    dsn: str, *, queue_max: int = 4096, limits: Limits = QUICK, listen: bool = False
+    dsn: str, *, queue_max: int = 4096, limits: Limits = QUICK, listen: bool = False, lock_timeout_ms: int = 2_000
 ) -> AsyncIterator[EventStore]:
     """A store with its own pool, queue and listener."""
-    database = Database(dsn, min_size=0, max_size=4, application_name="payloops-test-store")
+    database = Database(
+        dsn, min_size=0, max_size=4, application_name="payloops-test-store", lock_timeout_ms=lock_timeout_ms
+    )
     await database.open()
     store = EventStore(database, queue_max=queue_max, limits=limits)
     await store.open(listen=listen)

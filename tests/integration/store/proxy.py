@@ -43,6 +43,9 @@ class Proxy:
         self._armed: list[Fault] = []
         self._links: set[asyncio.Task[None]] = set()
         self.refusing = False
+        """New connections are closed at once."""
+        self.silent = False
+        """Whatever is sent on any connection is swallowed."""
         self.delay_s = 0.05
         self.appends = 0
         """Requests that executed an append."""
@@ -122,6 +125,8 @@ class _Link:
 
     async def _forward(self, request: bytes, server: asyncio.StreamWriter) -> bool:
         """Pass a request on, or do the armed fault to it. False when the link is to be cut."""
+        if self._proxy.silent:
+            return True
         self._appends = self._appends or APPEND in request
         if self._appends and self._started:
             self._proxy.requests += 1

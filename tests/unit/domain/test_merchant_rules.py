@@ -150,7 +150,7 @@ STATES: Final[Mapping[str, tuple[Event, ...]]] = MappingProxyType(
 
 
 def row(others: Cell, **cells: Cell) -> Mapping[str, Cell]:
-    return {state: others for state in STATES} | {"absent": NotFound} | cells
+    return dict.fromkeys(STATES, others) | {"absent": NotFound} | cells
 
 
 TABLE: Final[tuple[tuple[Any, Mapping[str, Cell]], ...]] = (

@@ -76,7 +76,7 @@ NOTHING: Final[Cell] = ()
 
 def row(others: Cell, **cells: Cell) -> Mapping[str, Cell]:
     """One command's cells: an absent order is not found, states that are not named have the ``others`` cell."""
-    return {state: others for state in STATES} | {"absent": NotFound} | cells
+    return dict.fromkeys(STATES, others) | {"absent": NotFound} | cells
 
 
 def cells(states: tuple[str, ...], cell: Cell) -> dict[str, Cell]:

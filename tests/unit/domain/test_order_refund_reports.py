@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -56,13 +57,13 @@ class TestOurRefund:
         )
 
     @pytest.mark.parametrize("report", [RecordRefundSucceeded, RecordRefundFailed])
-    def test_a_doubt_ends_with_the_outcome(self, report: type) -> None:
+    def test_a_doubt_ends_with_the_outcome(self, report: type[Any]) -> None:
         given(*ASKED, event(RefundOutcomeUnknown)).when(command(report)).then_state(
             lambda state: not state.refunds[REFUND_ID].outcome_unknown
         )
 
     @pytest.mark.parametrize("report", [RecordRefundSucceeded, RecordRefundFailed, RecordRefundUnknown])
-    def test_the_same_report_again_changes_nothing(self, report: type) -> None:
+    def test_the_same_report_again_changes_nothing(self, report: type[Any]) -> None:
         asked = command(report)
         given(*ASKED).when(asked, asked).then_nothing()
 
@@ -71,7 +72,7 @@ class TestOurRefund:
 
     @pytest.mark.parametrize("history", [CAPTURED, AUTHORIZED])
     @pytest.mark.parametrize("report", [RecordRefundSucceeded, RecordRefundFailed, RecordRefundUnknown])
-    def test_a_refund_that_never_was_is_not_found(self, history: tuple[Event, ...], report: type) -> None:
+    def test_a_refund_that_never_was_is_not_found(self, history: tuple[Event, ...], report: type[Any]) -> None:
         given(*history).when(command(report)).then_raises(NotFound)
 
 

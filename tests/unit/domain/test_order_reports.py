@@ -142,15 +142,15 @@ class TestLateResults:
         )
 
     @pytest.mark.parametrize("report", [RecordFailed, RecordVoided, RecordProcessing, RecordActionRequired])
-    def test_a_late_failure_never_undoes_a_capture(self, report: type) -> None:
+    def test_a_late_failure_never_undoes_a_capture(self, report: type[Any]) -> None:
         given(*CAPTURED).when(command(report)).then_nothing().then_state(Captured)
 
     @pytest.mark.parametrize("report", [RecordFailed, RecordProcessing, RecordActionRequired])
-    def test_a_late_failure_never_undoes_an_authorization(self, report: type) -> None:
+    def test_a_late_failure_never_undoes_an_authorization(self, report: type[Any]) -> None:
         given(*AUTHORIZED).when(command(report)).then_nothing().then_state(Authorized)
 
     @pytest.mark.parametrize("report", [RecordFailed, RecordVoided, RecordProcessing, RecordActionRequired])
-    def test_a_late_report_of_an_earlier_attempt_does_not_touch_the_current_one(self, report: type) -> None:
+    def test_a_late_report_of_an_earlier_attempt_does_not_touch_the_current_one(self, report: type[Any]) -> None:
         given(*SECOND).when(command(report, attempt=1)).then_nothing().then_state(
             lambda state: state.attempt.number == 2
         )
@@ -190,7 +190,7 @@ class TestTwiceIsOnce:
             ((*REQUIRES_ACTION, event(OrderCancelled)), RecordAuthorized),
         ],
     )
-    def test_the_same_report_again_changes_nothing(self, history: tuple[Event, ...], report: type) -> None:
+    def test_the_same_report_again_changes_nothing(self, history: tuple[Event, ...], report: type[Any]) -> None:
         asked = command(report)
         given(*history).when(asked, asked).then_nothing()
 
@@ -221,7 +221,7 @@ class TestFailureAndEndInAnyOrder:
 class TestAmounts:
     @pytest.mark.parametrize("amount", [0, -1, AMOUNT - 1, AMOUNT + 1, 2**53])
     @pytest.mark.parametrize("report", [RecordAuthorized, RecordCaptured])
-    def test_another_amount_than_the_orders_is_never_taken_for_it(self, report: type, amount: int) -> None:
+    def test_another_amount_than_the_orders_is_never_taken_for_it(self, report: type[Any], amount: int) -> None:
         asked = command(report, amount=amount)
         given(*PROCESSING).when(asked).then_raises(AmountMismatch, match=str(amount), param="amount")
         given(*CAPTURED).when(asked).then_raises(AmountMismatch)
@@ -235,7 +235,7 @@ class TestAmounts:
         given(*history).when(command(RecordAuthorized, amount=AMOUNT - 1)).then_raises(AmountMismatch)
 
     @pytest.mark.parametrize("report", [RecordAuthorized, RecordCaptured])
-    def test_another_currency_than_the_orders_is_never_taken_for_it(self, report: type) -> None:
+    def test_another_currency_than_the_orders_is_never_taken_for_it(self, report: type[Any]) -> None:
         given(*PROCESSING).when(command(report, currency="JPY")).then_raises(
             AmountMismatch, match="JPY", param="currency"
         )
@@ -251,7 +251,7 @@ class TestUnknownOutcomes:
     @pytest.mark.parametrize(
         "report", [RecordActionRequired, RecordAuthorized, RecordCaptured, RecordFailed, RecordVoided]
     )
-    def test_a_doubt_ends_with_the_outcome(self, report: type) -> None:
+    def test_a_doubt_ends_with_the_outcome(self, report: type[Any]) -> None:
         history = (*PROCESSING, event(PaymentOutcomeUnknown))
         given(*history).when(command(report)).then_state(
             lambda state: status(state) != "processing" and not getattr(state, "outcome_unknown", False)
@@ -349,7 +349,7 @@ class TestIdsThatBecomeKnownLater:
             ((*PROCESSING, event(PaymentAuthorized, **NO_IDS)), RecordAuthorized),
         ],
     )
-    def test_any_report_without_news_may_bring_ids(self, history: tuple[Event, ...], report: type) -> None:
+    def test_any_report_without_news_may_bring_ids(self, history: tuple[Event, ...], report: type[Any]) -> None:
         given(*history).when(command(report, processor_order_id="pi_1", processor_transaction_id="pi_1")).then(
             event(PaymentIdentified)
         )
@@ -383,7 +383,7 @@ class TestPaymentsBegunElsewhere:
         )
 
     @pytest.mark.parametrize("report", [RecordProcessing, RecordActionRequired])
-    def test_its_steps_say_nothing(self, report: type) -> None:
+    def test_its_steps_say_nothing(self, report: type[Any]) -> None:
         given(*PENDING).when(command(report)).then_nothing()
 
     def test_money_held_for_a_cancelled_order_is_voided(self) -> None:
@@ -399,11 +399,11 @@ class TestPaymentsBegunElsewhere:
         )
 
     @pytest.mark.parametrize("report", [RecordFailed, RecordVoided])
-    def test_no_money_for_a_cancelled_order_is_no_news(self, report: type) -> None:
+    def test_no_money_for_a_cancelled_order_is_no_news(self, report: type[Any]) -> None:
         given(*CANCELLED).when(command(report, processor="stripe")).then_nothing()
 
     @pytest.mark.parametrize("report", [RecordCaptured, RecordFailed, RecordVoided, RecordOutcomeUnknown])
-    def test_without_a_processor_it_is_refused(self, report: type) -> None:
+    def test_without_a_processor_it_is_refused(self, report: type[Any]) -> None:
         given(*PENDING).when(command(report)).then_raises(InvalidStatus, match="No payment")
 
     def test_it_can_only_be_the_first_attempt(self) -> None:

@@ -147,7 +147,7 @@ class TestHeldTwice:
         ).then_state(lambda state: [one.attempt for one in state.facts.surplus] == [1])
 
     @pytest.mark.parametrize("report", [RecordVoided, RecordCancelFailed])
-    def test_the_voids_result_is_not_the_orders(self, report: type) -> None:
+    def test_the_voids_result_is_not_the_orders(self, report: type[Any]) -> None:
         history = (*MANUAL, *SECOND[1:], event(PaymentAuthorized, attempt=1), event(SurplusPaymentAuthorized))
         given(*history).when(command(report, attempt=2)).then_nothing()
 
@@ -162,7 +162,7 @@ class TestTheSurplusRefund:
         ],
     )
     def test_its_result_is_recorded_and_leaves_the_orders_money_alone(
-        self, report: type, expected: type[Event]
+        self, report: type[Any], expected: type[Event]
     ) -> None:
         given(*SURPLUS).when(command(report, refund_id=SURPLUS_REFUND_ID)).then(
             event(expected, refund_id=SURPLUS_REFUND_ID)

@@ -1,0 +1,1 @@
+"""What must not break the service: faults, a driver that works on through them, and a checker after each."""

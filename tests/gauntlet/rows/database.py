@@ -1,0 +1,81 @@
+"""K3, K4, K6: the database dies, or is far away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from tests.gauntlet.checker import check
+from tests.gauntlet.network import BadNetwork, bad_network
+from tests.gauntlet.run import Row, Run
+from tests.gauntlet.service import prepared, running
+from tests.gauntlet.shop import Shop, opened, under_load
+from tests.gauntlet.waiting import more_acknowledged
+
+READY_WITHIN_S: Final = 15.0
+WORKERS: Final = 4
+
+
+async def k3(run: Run) -> None:
+    """``kill -9`` of Postgres under load; it starts again at once and recovers from its log."""
+    slowest_s = 0.0
+    with running() as service:
+        await service.ready()
+        async with opened(service) as shop:
+            for number in range(1, run.times + 1):
+                async with under_load(shop, run.rng, workers=WORKERS):
+                    await more_acknowledged(shop, run.rng.randint(2, 25))
+                    service.kill_postgres()
+                    began_s = time.monotonic()
+                    await asyncio.to_thread(service.start_postgres)
+                    await service.ready()
+                    await shop.paid_order(run.rng)
+                    took_s = time.monotonic() - began_s
+                slowest_s = max(slowest_s, took_s)
+                run.say(f"round {number}: payments again after {took_s:.2f} s; {await check(shop)}")
+    run.say(f"slowest return: {slowest_s:.2f} s")
+    if slowest_s > READY_WITHIN_S:
+        raise AssertionError(f"ready only after {slowest_s:.1f} s")
+
+
+async def k4(run: Run) -> None:
+    """Connections that are cut, reset, slow or silent, between the service and Postgres."""
+    with prepared() as service:
+        async with bad_network(service.postgres.socket_dir) as network:
+            service.settings["DATABASE_URL"] = network.dsn(service.app_dsn)
+            for name in ("sandbox", "api", "relay"):
+                service.part(name).start()
+            await asyncio.to_thread(service.wait_for_ports)
+            await service.ready()
+            async with opened(service) as shop:
+                for number in range(1, run.times + 1):
+                    for fault in ("cut", "reset", "slow", "silent"):
+                        took_s = await _under(fault, network, shop, run)
+                        run.say(f"round {number}: {fault}: payments again after {took_s:.2f} s; {await check(shop)}")
+
+
+async def _under(fault: str, network: BadNetwork, shop: Shop, run: Run) -> float:
+    """Seconds from the fault until a payment goes through again."""
+    async with under_load(shop, run.rng, workers=WORKERS):
+        await more_acknowledged(shop, run.rng.randint(2, 15))
+        began_s = time.monotonic()
+        match fault:
+            case "cut":
+                network.cut(reset=False)
+            case "reset":
+                network.cut(reset=True)
+            case "slow":
+                network.delay_s = run.rng.uniform(0.02, 0.1)
+                await more_acknowledged(shop, 5)
+                network.delay_s = 0.0
+            case _:
+                network.silence()
+        await shop.paid_order(run.rng)
+        return time.monotonic() - began_s
+
+
+ROWS: Final = (
+    Row("K3", "kill -9 of Postgres under load", "own", smoke=1, full=10, own=k3),
+    Row("K4", "cut, reset, slow and silent database connections", "own", smoke=1, full=5, own=k4),
+)

@@ -1,0 +1,48 @@
+"""One run of one row: how often, by which seed, and what it has to say."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.gauntlet.service import Service
+
+
+@dataclass
+class Run:
+    """``rng`` is the only source of chance in a row, so a seed reproduces its choices."""
+
+    times: int
+    seed: int
+    rng: random.Random
+    notes: list[str] = field(default_factory=list)
+    loud: bool = False
+
+    @classmethod
+    def of(cls, row: str, times: int, seed: int, *, loud: bool = False) -> Run:
+        return cls(times, seed, random.Random(f"{row}-{seed}"), loud=loud)
+
+    def say(self, note: str) -> None:
+        """Note something for the report."""
+        self.notes.append(note)
+        if self.loud:
+            print(f"  {note}", flush=True)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table of faults.
+
+    ``service`` says what it runs against: "shared" (a running service that other rows use too) or "own" (it starts what
+    it needs, for it breaks it). ``smoke`` and ``full`` are how often it is done in each tier.
+    """
+
+    id: str
+    what: str
+    service: Literal["shared", "own"]
+    smoke: int
+    full: int
+    shared: Callable[[Run, Service], Awaitable[None]] | None = None
+    own: Callable[[Run], Awaitable[None]] | None = None
