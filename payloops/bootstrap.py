@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
@@ -33,10 +33,11 @@ from payloops.projections.refunds import REFUNDS
 from payloops.projections.transactions import TRANSACTIONS
 from payloops.projections.views import Views
 from payloops.values import Clock, SystemClock
-from payloops.workflows_bridge.embedded_relay import embedded_relay
 from payloops.workflows_bridge.outbox import OUTBOX
 from payloops.workflows_bridge.outbox_table import OutboxTable
-from payloops.workflows_bridge.relay import Relay, RelayOptions
+
+if TYPE_CHECKING:
+    from payloops.workflows_bridge.relay import Relay
 
 MERCHANT_PROJECTIONS: Final = (MERCHANTS, API_KEYS, PROCESSOR_CONFIGS)
 ORDER_PROJECTIONS: Final[tuple[InlineProjection, ...]] = (ORDERS, TRANSACTIONS, REFUNDS)
@@ -199,6 +200,10 @@ def run_api(settings: Settings) -> int:
 @asynccontextmanager
 async def relay(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Relay]:
     """A relay with the embedded engine, running for the length of the block. Raises as ``core``."""
+    # Here, so that an API process does not spend half a second on the processors' SDKs.
+    from payloops.workflows_bridge.embedded_relay import embedded_relay
+    from payloops.workflows_bridge.relay import RelayOptions
+
     async with core(settings, "relay", clock=clock) as base:
         options = RelayOptions(concurrency=settings.relay_concurrency, lease_s=settings.outbox_lease_s)
         async with embedded_relay(
@@ -233,7 +238,8 @@ def run_relay(settings: Settings) -> int:
     """The outbox relay with the embedded engine, until SIGTERM or SIGINT; then it gives its leases back."""
     if settings.workflow_engine != "embedded":
         raise ConfigurationError(
-            "WORKFLOW_ENGINE: this release runs the embedded engine only; unset TEMPORAL_ADDRESS", param="WORKFLOW_ENGINE"
+            "WORKFLOW_ENGINE: this release runs the embedded engine only; unset TEMPORAL_ADDRESS",
+            param="WORKFLOW_ENGINE",
         )
 
     async def serve(stopping: asyncio.Event) -> None:

@@ -40,9 +40,7 @@ class PayloopsError(Exception):
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool | None] = None
 
-    def __init__(
-        self, message: str, *, param: str | None = None, details: tuple[tuple[str, str], ...] = ()
-    ) -> None:
+    def __init__(self, message: str, *, param: str | None = None, details: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.param = param

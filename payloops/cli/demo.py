@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -171,10 +172,13 @@ class Shop:
         async with self.http.request(
             method, self.base_url + path, json=body, headers={**credential, **(headers or {})}
         ) as response:
-            answer = await response.json() if response.status != 204 else None
+            answer = await response.json() if response.status != HTTPStatus.NO_CONTENT else None
         if not quiet:
             self.story.answer(
-                response.status, answer, show if response.status < 400 else (), (time.monotonic() - began) * 1000
+                response.status,
+                answer,
+                show if response.status < HTTPStatus.BAD_REQUEST else (),
+                (time.monotonic() - began) * 1000,
             )
         if response.status != expect:
             raise DemoFailed(f"{method} {path} answered {response.status}, not {expect}: {answer}")
@@ -218,7 +222,7 @@ class Shop:
         path = f"/_sandbox/payments/{payment_id}/authenticate"
         self.story.call("POST", f"(sandbox) {path}", {"result": "succeed"})
         async with self.http.post(self.sandbox_url + path, json={"result": "succeed"}) as response:
-            if response.status >= 400:
+            if response.status >= HTTPStatus.BAD_REQUEST:
                 raise DemoFailed(f"the sandbox answered {response.status}: {await response.text()}")
 
     async def ledger(self) -> dict[str, Any]:

@@ -6,10 +6,12 @@ import json
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 _WIDTH: Final = 110
 _SHOWN_MAX: Final = 12
+_REST_MAX: Final = 400
 _HIDDEN: Final = frozenset({"password", "token", "secret", "secretKey", "keySecret", "clientSecret"})
 
 
@@ -36,7 +38,7 @@ class Story:
 
     def answer(self, status: int, body: Any, fields: Sequence[str], took_ms: float) -> None:
         """A response: its status, the fields that matter here, its time."""
-        colour = "32" if status < 400 else "31"
+        colour = "32" if status < HTTPStatus.BAD_REQUEST else "31"
         shown = _without_secrets(body) if isinstance(body, dict) else body
         if fields and isinstance(shown, dict):
             shown = {name: shown.get(name) for name in fields}
@@ -63,8 +65,8 @@ class Story:
         self._line("  " + self._paint("32", "✓ ") + text)
 
     def _wrapped(self, head: str, rest: str, tail: str = "") -> None:
-        if len(rest) > 400:
-            rest = rest[:400] + " …"
+        if len(rest) > _REST_MAX:
+            rest = rest[:_REST_MAX] + " …"
         self._line(f"  {head}{rest}{tail}")
 
     def _paint(self, code: str, text: str) -> str:

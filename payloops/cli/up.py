@@ -24,9 +24,9 @@ from payloops.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from payloops.errors import ConfigurationError
 from payloops.migrations import runner
 
-_API_STOPS_WITHIN_S: Final = 4.0
+_API_STOPS_WITHIN_S: Final = 3.8
 _RELAY_STOPS_WITHIN_S: Final = 2.0
-_SANDBOX_STOPS_WITHIN_S: Final = 0.8
+_SANDBOX_STOPS_WITHIN_S: Final = 1.2
 _POSTGRES_STOPS_WITHIN_S: Final = 2.0
 _READY_WITHIN_S: Final = 60.0
 _ASK_EVERY_S: Final = 0.1

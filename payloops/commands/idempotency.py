@@ -1,6 +1,7 @@
 """Idempotency keys: one effect and one answer for a key, however often the request is sent.
 
-The key's row is written by the append of the events that the first request causes (draft-ietf-httpapi-idempotency-key-header).
+The key's row is written by the append of the events that the first request causes (IETF draft "The Idempotency-Key HTTP
+Header Field").
 """
 
 from __future__ import annotations

@@ -57,12 +57,13 @@ def record_refund_succeeded(
 
     Raises AmountMismatch when others of the order's refunds have taken its place since.
     """
+    another = _is_another(command, refund)
+    if another and (refund.status != "failed" or refund.workflow_id is None):
+        return _booked_beside(command, state, refund)
     if refund.status == "success":
-        if _is_another(command, refund):
-            return _booked_beside(command, state, refund)
         return _identified(command, state, refund)
     if refund.status == "failed":
-        if refund.processor_refund_id is not None and not _is_another(command, refund):
+        if refund.processor_refund_id is not None and not another:
             return ()
         if refund.refund_id in state.refunds and refund.amount > state.refundable:
             raise AmountMismatch(f"A late refund of {refund.amount} is more than what is left of the capture.")
@@ -76,7 +77,7 @@ def record_refund_succeeded(
 
 
 def _booked_beside(command: RecordRefundSucceeded, state: Captured, refund: Refund) -> tuple[e.OrderEvent, ...]:
-    """Two refunds of the processor for one of ours: one was made in its dashboard and taken for ours. Both count."""
+    """Another of the processor's refunds than the one that we know: that was made in its dashboard, and both count."""
     processor_refund_id = command.processor_refund_id
     if processor_refund_id is None or refund.refund_id not in state.refunds:
         return ()
@@ -95,7 +96,9 @@ def record_refund_failed(command: RecordRefundFailed, state: Captured, refund: R
     """A failed refund's amount can be refunded again."""
     if refund.status == "failed":
         return _identified(command, state, refund)
-    if refund.status == "success" and (command.processor_refund_id is None or _is_another(command, refund)):
+    if refund.status == "success" and command.processor_refund_id is None:
+        return ()
+    if _is_another(command, refund):
         return ()
     return (
         e.RefundFailed(

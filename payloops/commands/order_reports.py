@@ -73,7 +73,10 @@ class RecordCaptured(Report):
 
 @dataclass(frozen=True, slots=True)
 class RecordFailed(Report):
-    """The payment ended without money, in the processor's own codes."""
+    """The payment failed, in the processor's own codes.
+
+    ``ended``: we gave up waiting and had the processor end the payment, which is no cancellation by the merchant.
+    """
 
     attempt: int
     code: str
@@ -82,6 +85,7 @@ class RecordFailed(Report):
     processor_order_id: str | None = None
     processor_transaction_id: str | None = None
     processor: str | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

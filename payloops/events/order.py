@@ -156,6 +156,8 @@ class PaymentFailed(Event):
     message: str
     processor_order_id: str | None
     processor_transaction_id: str | None
+    ended: bool
+    """We had the processor end the payment, so that it can't hold money any more; of a mere failure it still can."""
 
 
 @dataclass(frozen=True)

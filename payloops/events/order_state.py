@@ -170,15 +170,33 @@ def _evolve_course(
             attempt = _with_ids(_current(state, event, event.attempt), event)
             return RequiresAction(_after(state, event), attempt, action, state.cancel)
         case Processing() | RequiresAction(), e.PaymentFailed():
-            attempt = _current(state, event, event.attempt)
-            attempt = replace(attempt, processor_order_id=event.processor_order_id or attempt.processor_order_id)
-            failure = Failure(event.code, event.decline_code, event.message, attempt.processor)
-            return Failed(_after(state, event), attempt, failure)
+            return _failed(state, event, _current(state, event, event.attempt))
+        case Authorized() | Failed(ended=False) | Cancelled(requested=False), e.PaymentFailed() if event.ended:
+            return _failed(state, event, _current(state, event, event.attempt))
         case Pending() | Processing() | RequiresAction() | Authorized() | Failed(), e.OrderCancelled():
-            facts, ended = _after(state, event), event.processor_transaction_id
-            return Cancelled(facts, attempt_of(state), event.reason, event.released, ended)
+            return _cancelled(state, event)
         case _:
             raise _impossible(state, event)
+
+
+def _failed(state: Existing, event: e.PaymentFailed, attempt: Attempt) -> Failed:
+    """The id of a payment that is over belongs to its attempt; after a mere failure the next one may have another."""
+    transaction_id = event.processor_transaction_id if event.ended else None
+    attempt = replace(
+        attempt,
+        processor_order_id=event.processor_order_id or attempt.processor_order_id,
+        processor_transaction_id=transaction_id or attempt.processor_transaction_id,
+    )
+    failure = Failure(event.code, event.decline_code, event.message, attempt.processor)
+    return Failed(_after(state, event), attempt, failure, event.ended)
+
+
+def _cancelled(
+    state: Pending | Processing | RequiresAction | Authorized | Failed, event: e.OrderCancelled
+) -> Cancelled:
+    ended = event.processor_transaction_id
+    requested = ended is None if isinstance(state, Pending | Failed) else state.cancel is not None
+    return Cancelled(_after(state, event), attempt_of(state), event.reason, event.released, ended, requested)
 
 
 def _evolve_money(state: Existing, event: e.PaymentAuthorized | e.PaymentCaptured) -> Existing:
@@ -323,10 +341,11 @@ def _refund_after(
             assert_never(event)
 
 
-def _current(state: Processing | RequiresAction, event: e.OrderEvent, number: int) -> Attempt:
-    if state.attempt.number != number:
-        raise ImpossibleHistory(f"{event.TOPIC} of attempt {number} when {state.attempt.number} is under way")
-    return state.attempt
+def _current(state: Existing, event: e.OrderEvent, number: int) -> Attempt:
+    attempt = attempt_of(state)
+    if attempt is None or attempt.number != number:
+        raise ImpossibleHistory(f"{event.TOPIC} of attempt {number}, which is not the current one")
+    return attempt
 
 
 def _placed(state: Existing, event: e.PaymentIdentified | e.PaymentAuthorized | e.PaymentCaptured) -> Attempt:

@@ -217,6 +217,8 @@ class Failed:
     facts: Facts
     attempt: Attempt
     failure: Failure
+    ended: bool = False
+    """We had the processor end the payment: it can't hold money any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,8 @@ class Cancelled:
     released: int = 0
     ended_transaction_id: str | None = None
     """The payment that the processor ended: it can't hold money any more."""
+    requested: bool = True
+    """The merchant asked for it; else the processor ended the payment by itself, or because we gave up waiting."""
 
 
 Existing = Pending | Processing | RequiresAction | Authorized | Captured | Failed | Cancelled

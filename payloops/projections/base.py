@@ -1,4 +1,4 @@
-"""What an inline read table is: rows made from an event and the states around it, the same for live use and for replay."""
+"""What an inline read table is: rows made from an event and the states around it, alike for live use and replay."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class InlineProjection:
-    """``rows(before, event, after)`` gives whole rows, written over what the table has under the same ``key``;
-    ``kept`` columns stay as first written."""
+    """A read table and how events make its rows.
+
+    ``rows(before, event, after)`` gives whole rows, written over what the table has under the same ``key``; ``kept``
+    columns stay as first written.
+    """
 
     table: str
     key: str
@@ -25,6 +27,5 @@ class InlineProjection:
         """What the table's upsert does, in memory."""
         for row in rows:
             before = into.get(row[self.key])
-            if before is not None:
-                row = {**row, **{name: before[name] for name in self.kept}}
-            into[row[self.key]] = row
+            kept = {} if before is None else {name: before[name] for name in self.kept}
+            into[row[self.key]] = {**row, **kept} if kept else row

@@ -6,7 +6,7 @@ A payment that is captured automatically is one capture; a manual one is an auth
 from __future__ import annotations
 
 from typing import assert_never
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 from payloops.events import order as e
 from payloops.events.order_state import (
@@ -22,36 +22,18 @@ from payloops.projections.base import InlineProjection, Row
 
 
 def rows(before: OrderState, event: e.OrderEvent, after: Existing) -> list[Row]:
-    """The transactions that the event begins or ends."""
+    """The transactions that the event begins or ends; most events of an order's life are about none."""
     match event:
-        case e.PaymentStarted():
-            return [_row(event, after, _first_call(after, event.attempt), after.facts.amount, "pending")]
-        case e.PaymentAuthorized():
-            return [_done(event, after, ("authorization", event.attempt, 0), event.amount)]
-        case e.PaymentCaptured():
-            return _captured(event, after)
-        case e.PaymentFailed():
-            return [_failed(event, after)]
-        case e.CaptureRequested():
-            return [_row(event, after, _manual_capture(after), event.amount, "pending")]
-        case e.CaptureFailed():
-            return _refused(before, event, after)
+        case e.PaymentStarted() | e.PaymentAuthorized() | e.PaymentCaptured() | e.PaymentFailed():
+            return _payment(event, after)
+        case e.CaptureRequested() | e.CaptureFailed() | e.SurplusPaymentCaptured():
+            return _capture(before, event, after)
         case e.CancelRequested() | e.CancelFailed() | e.OrderCancelled():
             return _cancelling(before, event, after)
-        case e.SurplusPaymentAuthorized():
-            return [_done(event, after, ("authorization", event.attempt, 0), event.amount)]
-        case e.SurplusPaymentCaptured():
-            return [_done(event, after, ("capture", event.attempt, -1), event.amount), *_refund(event, after)]
-        case e.RefundRequested() | e.RefundDiscovered() | e.RefundIdentified() | e.RefundSucceeded() | e.RefundFailed():
+        case e.RefundRequested() | e.RefundSucceeded() | e.RefundFailed():
             return _refund(event, after)
-        case e.OrderCreated() | e.PaymentDiscovered() | e.PaymentProcessing() | e.PaymentActionRequired():
-            return []
-        case e.PaymentIdentified():
-            return []
-        case e.PaymentOutcomeUnknown() | e.RefundOutcomeUnknown():
-            return []
         case _:
-            assert_never(event)
+            return []
 
 
 Key = tuple[str, int, int]
@@ -65,6 +47,36 @@ def _first_call(state: Existing, attempt: int) -> Key:
 def _manual_capture(state: Existing) -> Key:
     attempt = None if isinstance(state, Pending) else state.attempt
     return ("capture", 0 if attempt is None else attempt.number, state.facts.captures_requested)
+
+
+def _payment(
+    event: e.PaymentStarted | e.PaymentAuthorized | e.PaymentCaptured | e.PaymentFailed, after: Existing
+) -> list[Row]:
+    match event:
+        case e.PaymentStarted():
+            return [_row(event, after, _first_call(after, event.attempt), after.facts.amount, "pending")]
+        case e.PaymentAuthorized():
+            return [_done(event, after, ("authorization", event.attempt, 0), event.amount)]
+        case e.PaymentCaptured():
+            return _captured(event, after)
+        case e.PaymentFailed():
+            return [_failed(event, after)]
+        case _:
+            assert_never(event)
+
+
+def _capture(
+    before: OrderState, event: e.CaptureRequested | e.CaptureFailed | e.SurplusPaymentCaptured, after: Existing
+) -> list[Row]:
+    match event:
+        case e.CaptureRequested():
+            return [_row(event, after, _manual_capture(after), event.amount, "pending")]
+        case e.CaptureFailed():
+            return _refused(before, event, after)
+        case e.SurplusPaymentCaptured():
+            return [_done(event, after, ("capture", event.attempt, -1), event.amount)]
+        case _:
+            assert_never(event)
 
 
 def _captured(event: e.PaymentCaptured, after: Existing) -> list[Row]:
@@ -131,7 +143,8 @@ def _refund(
     refund = after.refund(event.refund_id) if isinstance(after, Captured) else None
     if refund is None:
         return []
-    row = _row(event, after, ("refund", 0, 0), refund.amount, refund.status, refund.refund_id)
+    row = _row(event, after, ("refund", 0, 0), refund.amount, refund.status)
+    row["id"] = refund.refund_id
     row["processor_transaction_id"] = refund.processor_refund_id
     row["error_code"], row["error_message"] = refund.error_code, refund.error_message
     return [row]
@@ -154,13 +167,11 @@ def _done(
     return row
 
 
-def _row(
-    event: e.OrderEvent, after: Existing, key: Key, amount: int, status: str, transaction_id: UUID | None = None
-) -> Row:
+def _row(event: e.OrderEvent, after: Existing, key: Key, amount: int, status: str) -> Row:
     order_id = after.facts.order_id
     kind, attempt, which = key
     return {
-        "id": transaction_id or uuid5(order_id, f"{kind}-{attempt}-{which}"),
+        "id": uuid5(order_id, f"{kind}-{attempt}-{which}"),
         "order_id": order_id,
         "merchant_id": after.facts.merchant_id,
         "version": event.originator_version,

@@ -92,7 +92,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Report:
-    """What was compared and what is wrong. ``violations`` are broken rules of the log and of money, one sentence each."""
+    """What was compared and what is wrong; ``violations`` are broken rules of the log and of money, a sentence each."""
 
     events: int = 0
     streams: int = 0

@@ -41,9 +41,7 @@ async def embedded_relay(
     outbox (``outbox.OUTBOX``) beside its read tables: what the workflows record has effects of its own.
     """
     async with AsyncExitStack() as stack:
-        accounts = ProcessorAccounts(
-            database, ring, api_bases=api_bases, timeout_s=processor_timeout_s, clock=clock
-        )
+        accounts = ProcessorAccounts(database, ring, api_bases=api_bases, timeout_s=processor_timeout_s, clock=clock)
         stack.push_async_callback(accounts.close)
         await accounts.open()
         activities = Activities(handler=handler, orders=orders, accounts=accounts, personal=personal, clock=clock)

@@ -46,6 +46,8 @@ LANE_SHARE: Final = 4
 GRACE_S: Final = 4.0
 TIMERS_MAX: Final = 10_000
 TIMER_HORIZON_S: Final = 60.0
+TIMER_SLACK_S: Final = 0.01
+"""The database's time is known to a round trip: a timer that went off before its row is due would find nothing."""
 LOOK_AGAIN_S: Final = 0.25
 RUNS_KEPT_S: Final = 7 * 24 * 3600
 PRUNE_EVERY_S: Final = 600.0
@@ -217,12 +219,17 @@ class Relay:
         self.counters.pauses += 1
         self._pause_s = min(max(self._pause_s * 2, PAUSE_MIN_S), PAUSE_MAX_S)
         self._paused_until_s = now_s + _about(self._pause_s)
+        self._wake.set()
         _log.warning("relaying pauses for %.1f s: %s", self._pause_s, _describe(problem))
 
     def _take(self, row: ClaimedRow) -> None:
         self.counters.claimed += 1
         if row.kind != Kind.WAKE and row.attempts == 0:
             self.counters.age_s = row.age_s
+        before = self._in_hand.get(row.seq)
+        if before is not None:
+            # Our own lease ran out unnoticed: what is still running for it does not count any more.
+            self._end(before)
         hand = RowInHand(row, row.claimed_s + self._options.lease_s, time.monotonic())
         self._in_hand[row.seq] = hand
         hand.task = asyncio.create_task(self._handle(hand), name=f"outbox-{row.kind}")
@@ -291,7 +298,10 @@ class Relay:
         if settled is None:
             self._lose(hand)
             return
-        self._pause_s = 0.0
+        if self._pause_s > 0:
+            # The row that was tried went well: take up the others again.
+            self._pause_s = 0.0
+            self._wake.set()
         if not settled.done:
             # Somebody else brought the workflow on meanwhile: look again at what it is now.
             await self._give_back(hand, PutBack(hand.row, 0))
@@ -337,11 +347,18 @@ class Relay:
         self.counters.lost += 1
         _log.warning("the lease of an outbox row ran out: %s %s", hand.row.kind, hand.row.key)
 
+    def _end(self, hand: RowInHand) -> None:
+        """Stop what runs for a lost row."""
+        hand.lost = True
+        self._lose(hand)
+        if hand.task is not None:
+            hand.task.cancel()
+
     def _remember_timer(self, delay_s: float) -> None:
         if delay_s <= 0:
             self._wake.set()
         elif delay_s < TIMER_HORIZON_S and len(self._timers) < TIMERS_MAX:
-            due_s = time.monotonic() + delay_s
+            due_s = time.monotonic() + delay_s + TIMER_SLACK_S
             heapq.heappush(self._timers, due_s)
             if self._timers[0] == due_s:
                 self._wake.set()
@@ -378,10 +395,8 @@ class Relay:
         for hand in hands:
             if hand.row.seq in kept:
                 hand.lease_until_s = sent_s + self._options.lease_s
-            elif not hand.settling and self._in_hand.get(hand.row.seq) is hand and hand.task is not None:
-                hand.lost = True
-                self._lose(hand)
-                hand.task.cancel()
+            elif not hand.settling and self._in_hand.get(hand.row.seq) is hand:
+                self._end(hand)
 
     async def _prune(self) -> None:
         await asyncio.sleep(_about(PRUNE_EVERY_S))

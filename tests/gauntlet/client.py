@@ -115,7 +115,9 @@ class Client:
 
 def _later(answer: Answer) -> bool:
     """Whether the answer asks to come again: not served now, or the first request with this key still runs."""
-    return answer.status == 503 or (answer.status == 409 and answer.code in {"idempotency_in_flight", "version_conflict"})
+    return answer.status == 503 or (
+        answer.status == 409 and answer.code in {"idempotency_in_flight", "version_conflict"}
+    )
 
 
 def new_session() -> aiohttp.ClientSession:

@@ -128,7 +128,12 @@ def _impatient(failures: str) -> None:
     Relay.__init__ = with_little_patience  # type: ignore[method-assign]
 
 
-DEEDS: Final[dict[str, Callable[..., None]]] = {"crash": _crash, "skew": _skew, "schedule": _schedule, "impatient": _impatient}
+DEEDS: Final[dict[str, Callable[..., None]]] = {
+    "crash": _crash,
+    "skew": _skew,
+    "schedule": _schedule,
+    "impatient": _impatient,
+}
 
 
 def run(argv: Sequence[str]) -> int:

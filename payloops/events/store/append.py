@@ -10,7 +10,6 @@ from uuid import UUID
 
 import orjson
 from eventsourcing.persistence import StoredEvent
-from psycopg.types.json import Json
 
 INLINE_TABLES: Final = (
     "merchants",
@@ -25,11 +24,13 @@ INLINE_TABLES: Final = (
 """Tables that append_batch writes beside the log."""
 
 CALL: Final = (
-    "SELECT * FROM append_batch(%b::integer[], %b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %s::json, {})".format(
+    "SELECT * FROM append_batch(%s::integer[], %b::uuid[], %s::bigint[], %b::text[], %b::bytea[], %s::json, {})".format(  # noqa: S608 - placeholders only
         ", ".join(["%s::json"] * len(INLINE_TABLES))
     )
 )
-"""Arrays go in binary (%b): a quarter of the text format's cost at both ends (docs/adr/0002)."""
+"""Long values go in binary (%b): a quarter of the text format's cost at both ends (docs/adr/0002). Numbers and
+documents go as untyped text: the driver prepares a statement anew for other parameter types, and it takes the size of
+numbers and a document's absence for such, so that any new mix of commands would cost a round trip more."""
 
 Row = dict[str, Any]
 
@@ -47,8 +48,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRow:
-    """An idempotency key with the answer that its request will get. ``flight_s``: how long the first request may go on
-    waiting for the outcome before this answer stands."""
+    """An idempotency key with the answer that its request will get.
+
+    ``flight_s``: how long the first request may go on waiting for the outcome before this answer stands.
+    """
 
     id: UUID
     merchant_id: UUID
@@ -129,15 +132,16 @@ def parameters(batch: Sequence[Append]) -> list[Any]:
                 row["c"] = number
                 into.append(row)
     documents = (_document(tables.get(table)) for table in INLINE_TABLES)
-    return [commands, streams, versions, topics, states, _document(checks), *documents]
+    return [_literal(commands), streams, _literal(versions), topics, states, _document(checks), *documents]
 
 
-def _document(rows: Iterable[Row] | None) -> Json | None:
-    return Json(rows, dumps=_dumps) if rows else None
+def _literal(numbers: Iterable[int]) -> str:
+    """An array in PostgreSQL's text form."""
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
-def _dumps(value: Any) -> bytes:
-    return orjson.dumps(value)
+def _document(rows: list[Row] | None) -> str | None:
+    return orjson.dumps(rows).decode() if rows else None
 
 
 def _check(append: Append, number: int) -> Row | None:
@@ -159,12 +163,13 @@ def _check(append: Append, number: int) -> Row | None:
 
 
 def outcomes(batch: Sequence[Append], rows: Iterable[Sequence[Any]]) -> list[Appended]:
-    """The outcome of each command of the batch, from append_batch's rows. A command of no events that nothing was
-    said of went well."""
+    """The outcome of each command of the batch, from append_batch's rows.
+
+    A command of no events that nothing was said of went well.
+    """
     results: list[Appended] = [Appended(Outcome.APPENDED) for _ in batch]
-    for number, outcome, position, request_hash, status, body, sealed in rows:
-        if outcome == "same":
-            outcome = Outcome.APPENDED
+    for number, told, position, request_hash, status, body, sealed in rows:
+        outcome = Outcome.APPENDED if told == "same" else Outcome(told)
         response = None if request_hash is None else StoredResponse(request_hash, status, body, sealed)
-        results[number] = Appended(Outcome(outcome), position, response)
+        results[number] = Appended(outcome, position, response)
     return results

@@ -178,8 +178,11 @@ class GroupCommit:
             self._queue.clear()
 
     def _first_size(self) -> int:
-        """How much of the queue goes first after a pause. Clients that were answered together come back together: taking
-        half of them makes two groups, one of which is prepared here while the other is with the database."""
+        """How much of the queue goes first after a pause.
+
+        Clients that were answered together come back together: taking half of them makes two groups, one of which is
+        prepared here while the other is with the database.
+        """
         waiting = len(self._queue)
         return waiting if waiting < _SPLIT_MIN else min(waiting // 2, self._limits.batch_max)
 

@@ -131,13 +131,10 @@ class EventStore:
                 _log.warning("the connection broke at the end of a request; saying it again: %s", type(error).__name__)
         return bool(await self._fetch("finish_idempotency", parameters))
 
-    async def forget_idempotency_keys(self, *, older_than_s: float, limit: int) -> None:
-        """Delete at most ``limit`` keys that were used longer ago than that. Raises Unavailable."""
-        try:
-            async with self._database.connection() as connection:
-                await connection.execute(SQL["forget_idempotency_keys"], (older_than_s, limit))
-        except (psycopg.Error, OSError) as error:
-            raise _unavailable(error) from error
+    async def forget_idempotency_keys(self, *, older_than_s: float, limit: int) -> int:
+        """Delete at most ``limit`` keys that were used longer ago than that, and say how many. Raises Unavailable."""
+        ((count,),) = await self._fetch("forget_idempotency_keys", (older_than_s, limit))
+        return int(count)
 
     async def _fetch(self, block: str, parameters: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """A statement's rows. Raises Unavailable."""
@@ -189,7 +186,7 @@ class EventStore:
         watched = self.watch.watched
         if not watched:
             return
-        if since is None or position is None or position - since > LOOK_BACK_MAX:
+        if since is None or position is None or not 0 < position - since <= LOOK_BACK_MAX:
             self.watch.wake_all()
             return
         try:

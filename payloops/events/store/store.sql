@@ -47,5 +47,10 @@ WHERE id = %(id)s AND (
 RETURNING true;
 
 -- name: forget_idempotency_keys
-DELETE FROM idempotency_keys
-WHERE id IN (SELECT id FROM idempotency_keys WHERE created_at < clock_timestamp() - %s * interval '1 second' LIMIT %s);
+WITH gone AS (
+    DELETE FROM idempotency_keys
+    WHERE id IN (
+        SELECT id FROM idempotency_keys
+        WHERE created_at < clock_timestamp() - %s::double precision * interval '1 second' LIMIT %s)
+    RETURNING 1)
+SELECT count(*) FROM gone;

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from typing import Final
 
 from tests.gauntlet.checker import check
 from tests.gauntlet.run import Row, Run
-from tests.gauntlet.service import Part, Service, prepared, running
+from tests.gauntlet.service import Service, prepared, running
 from tests.gauntlet.shop import Shop, opened, under_load
 from tests.gauntlet.waiting import more_acknowledged, until
 from tests.gauntlet.wrapped import POINTS
@@ -52,31 +54,46 @@ async def _kill_and_wait(service: Service, shop: Shop, name: str, run: Run) -> f
 
 
 async def k2(run: Run) -> None:
-    """Each kill point in turn, at a pass that the seed chooses."""
+    """Each kill point, one of the API and one of the relay together, at passes that the seed chooses."""
     with prepared() as service:
-        service.part("sandbox").start()
-        service.part("api").start()
-        service.part("relay").start()
+        for name in ("sandbox", "api", "relay"):
+            service.part(name).start()
         service.wait_for_ports()
         async with opened(service) as shop:
             for _ in range(run.times):
-                for point, (kind, _, _) in POINTS.items():
-                    number = run.rng.randint(1, 6)
-                    await _crash_at(service, shop, kind, f"crash:{point}:{number}", run)
-                    run.say(f"{point} at pass {number}: {await check(shop)}")
+                for points in _pairs(run):
+                    deeds = {POINTS[point][0]: f"crash:{point}:{run.rng.randint(1, 6)}" for point in points}
+                    await _crash_at(service, shop, deeds, run)
+                    run.say(f"{', '.join(deeds.values())}: {await check(shop)}")
 
 
-async def _crash_at(service: Service, shop: Shop, kind: str, deed: str, run: Run) -> None:
-    service.parts[kind].stop()
-    doomed: Part = service.part(kind, wrap=(deed,))
-    doomed.start()
+def _pairs(run: Run) -> list[tuple[str, ...]]:
+    """All points, each once at least, an API's with a relay's."""
+    of_api = [point for point, (kind, _, _) in POINTS.items() if kind == "api"]
+    of_relay = [point for point, (kind, _, _) in POINTS.items() if kind == "relay"]
+    run.rng.shuffle(of_api)
+    run.rng.shuffle(of_relay)
+    while len(of_api) < len(of_relay):
+        of_api.append(run.rng.choice(of_api))
+    return list(zip(of_api, of_relay, strict=True))
+
+
+async def _crash_at(service: Service, shop: Shop, deeds: dict[str, str], run: Run) -> None:
+    for kind, deed in deeds.items():
+        service.parts[kind].stop()
+        service.part(kind, wrap=(deed,)).start()
     async with under_load(shop, run.rng, workers=WORKERS):
-        await until(lambda: not doomed.running, CRASH_WITHIN_S, f"{kind} passes {deed}")
-        if doomed.status != -9:
-            raise AssertionError(f"{kind} ended with {doomed.status} instead of dying\n{doomed.tail()}")
-        service.part(kind).start()
-        if kind == "api":
-            await service.ready()
+        await asyncio.gather(*(_back_after_its_crash(service, kind, deed) for kind, deed in deeds.items()))
+
+
+async def _back_after_its_crash(service: Service, kind: str, deed: str) -> None:
+    doomed = service.parts[kind]
+    await until(lambda: not doomed.running, CRASH_WITHIN_S, f"{kind} passes {deed}")
+    if doomed.status != -signal.SIGKILL:
+        raise AssertionError(f"{kind} ended with {doomed.status} instead of dying\n{doomed.tail()}")
+    service.part(kind).start()
+    if kind == "api":
+        await service.ready()
 
 
 ROWS: Final = (

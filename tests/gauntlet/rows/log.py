@@ -145,9 +145,7 @@ async def _poison_row(database: Database, shop: Shop, run: Run) -> None:
 async def _poison_event(database: Database, shop: Shop, run: Run) -> None:
     """An order's next event is of a topic that nobody knows. The order can't be used; verification says why."""
     sick = await shop.order(run.rng)
-    await _execute(
-        database, CALL, *parameters([append(UUID(sick["id"]), sick["version"] + 1)])
-    )
+    await _execute(database, CALL, *parameters([append(UUID(sick["id"]), sick["version"] + 1)]))
     paid = await shop.paid_order(run.rng)
     answer = await shop.api.once("POST", f"/v1/orders/{sick['id']}/cancel", {})
     if answer.status < 400:

@@ -68,9 +68,7 @@ async def _late_success(shop: Shop, run: Run) -> None:
     await until_order(shop, order["id"], lambda seen: seen["status"] == "requires_action")
     await shop.fault("payment.get", "reset_before", 6)
     await shop.fault("payment.cancel", "reset_before", 2)
-    (payment,) = [
-        each for each in (await shop.ledger())["payments"] if each["metadata"].get("order_id") == order["id"]
-    ]
+    (payment,) = [each for each in (await shop.ledger())["payments"] if each["metadata"].get("order_id") == order["id"]]
     await shop.act(payment["id"], "authenticate", {"result": "succeed"})
     await until_order(shop, order["id"], lambda seen: seen["status"] == "captured")
 

@@ -45,7 +45,8 @@ async def insert_api_key(database: Database, *, expires_in_s: float | None = Non
     async with database.connection() as connection:
         await connection.execute(
             """
-            INSERT INTO api_keys (id, merchant_id, public_id, prefix, name, secret_hash, live, scopes, created_at, expires_at)
+            INSERT INTO api_keys
+                (id, merchant_id, public_id, prefix, name, secret_hash, live, scopes, created_at, expires_at)
             VALUES (%s, %s, %s, 'sk_test', 'key', 'hash', false, %s, now(),
                 clock_timestamp() + %s::double precision * interval '1 second')
             """,

@@ -1,7 +1,7 @@
-"""A bad network between us and Postgres: it can lose a request, lose an answer, go silent or go slow, at one chosen moment.
+"""A bad network between us and Postgres: at a chosen moment it loses a request or an answer, goes silent or goes slow.
 
-It listens on a unix socket, understands just enough of the frontend protocol to know where a request ends and whether it
-is an append, and meddles with appends only.
+It listens on a unix socket, understands just enough of the frontend protocol to know where a request ends and whether
+it is an append, and meddles with appends only.
 """
 
 from __future__ import annotations

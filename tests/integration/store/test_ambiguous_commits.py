@@ -61,7 +61,9 @@ async def assert_once(database: Database, appends: list[Append]) -> None:
 
 
 @pytest.mark.parametrize("fault", EVERY_FAULT)
-async def test_a_batch_survives_one_fault(far_store: EventStore, proxy: Proxy, database: Database, fault: Fault) -> None:
+async def test_a_batch_survives_one_fault(
+    far_store: EventStore, proxy: Proxy, database: Database, fault: Fault
+) -> None:
     await far_store.append(append(count=0, idempotency=key_row()))
     proxy.arm(fault)
     batch = mixed_batch()

@@ -28,17 +28,19 @@ from tests.integration.store.opening import opened
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.mark.parametrize("statement", [
+FORBIDDEN = (
     "UPDATE stored_events SET topic = topic",
     "UPDATE stored_events SET topic = topic WHERE false",
     "DELETE FROM stored_events",
     "DELETE FROM stored_events WHERE false",
     "TRUNCATE stored_events",
     "TRUNCATE stored_events CASCADE",
-    "INSERT INTO stored_events SELECT * FROM stored_events ON CONFLICT (originator_id, originator_version)"
-    " DO UPDATE SET topic = 'x'",
+    "INSERT INTO stored_events TABLE stored_events ON CONFLICT (notification_id) DO UPDATE SET topic = 'x'",
     "MERGE INTO stored_events t USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE",
-])  # fmt: skip
+)
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
 async def test_nobody_can_change_the_log(store: EventStore, test_database: TestDatabase, statement: str) -> None:
     await store.append(append())
     with psycopg.connect(test_database.app_dsn, autocommit=True) as app:
@@ -63,7 +65,7 @@ async def test_the_app_can_not_disable_the_guard(test_database: TestDatabase) ->
             "ALTER TABLE stored_events DISABLE TRIGGER ALL",
             "DROP TRIGGER stored_events_append_only ON stored_events",
             "DROP TABLE stored_events",
-            "CREATE OR REPLACE FUNCTION refuse_log_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            "CREATE OR REPLACE FUNCTION refuse_log_change() RETURNS trigger LANGUAGE sql AS 'SELECT 1'",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute(statement)
@@ -105,9 +107,11 @@ async def test_the_library_s_own_recorder_reads_our_log(
         assert recorder.max_notification_id() == 6
         told = recorder.select_notifications(1, 10)
         assert [notification.id for notification in told] == [1, 2, 3, 4, 5, 6]
-        assert [
-            StoredEvent(each.originator_id, each.originator_version, each.topic, each.state) for each in told
-        ] == [*first.events, *second.events, *third.events]
+        assert [StoredEvent(each.originator_id, each.originator_version, each.topic, each.state) for each in told] == [
+            *first.events,
+            *second.events,
+            *third.events,
+        ]
         assert [each.id for each in recorder.select_notifications(2, 2, inclusive_of_start=False)] == [3, 4]
         assert [each.id for each in recorder.select_notifications(None, 9, topics=["other.v1"])] == [6]
 
@@ -117,7 +121,7 @@ async def test_the_library_s_own_recorder_reads_our_log(
 
 async def test_the_library_can_not_write_past_our_append(recorder: PostgresApplicationRecorder) -> None:
     """It numbers by a sequence that our table does not have: nothing can slip in beside the head."""
-    with pytest.raises(Exception, match="stored_event|notification_id"):
+    with pytest.raises(Exception, match=r"stored_event|notification_id"):
         await asyncio.to_thread(recorder.insert_events, [stored(new_id())])
 
 
@@ -238,7 +242,9 @@ async def test_a_commit_that_is_delayed_is_never_passed(
         tailing(database_url) as tail,
     ):
         stream = new_id()
-        call = "SELECT first_position FROM append_batch(%s::integer[], %s::uuid[], %s::bigint[], %s::text[], %s::bytea[])"
+        call = (
+            "SELECT first_position FROM append_batch(%s::integer[], %s::uuid[], %s::bigint[], %s::text[], %s::bytea[])"
+        )
         cursor = await slow.execute(call, ([0], [stream], [1], ["test.v1"], [b"slow"]))
         assert await cursor.fetchall() == [(1,)]
         later = asyncio.ensure_future(store.append(append()))
@@ -246,7 +252,7 @@ async def test_a_commit_that_is_delayed_is_never_passed(
         assert tail.position == 0
         await slow.commit()
         assert (await later).position == 2
-    assert [entry[1] for entry in tail.seen][0] == stream
+    assert tail.seen[0][1] == stream
     assert await assert_gapless(database) == 2
 
 
@@ -266,26 +272,26 @@ async def test_a_batch_that_is_rolled_back_leaves_its_positions_to_the_next(
     assert len(tail.seen) == 3
 
 
+async def heard(listening: psycopg.AsyncConnection[Any], *, count: int) -> list[str]:
+    """The next notices, and any that follow at once."""
+    payloads = [notice.payload async for notice in listening.notifies(timeout=5.0, stop_after=count)]
+    return payloads + [notice.payload async for notice in listening.notifies(timeout=0.1)]
+
+
 async def test_one_notice_a_batch(database_url: str, store: EventStore) -> None:
-    heads: list[str] = []
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as listening:
         await listening.execute("LISTEN payloops")
         first = asyncio.ensure_future(store.append(append()))
         await asyncio.sleep(0)
         await asyncio.gather(first, *(store.append(append()) for _ in range(50)))
-        async for notice in listening.notifies(timeout=2.0, stop_after=2):
-            heads.append(notice.payload)
-        async for notice in listening.notifies(timeout=0.1):
-            heads.append(notice.payload)
-    assert heads == ["1", "51"]
+        assert await heard(listening, count=2) == ["1", "51"]
 
 
 async def test_a_notice_says_when_a_relay_has_work(database_url: str, store: EventStore) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as listening:
         await listening.execute("LISTEN payloops")
         await store.append(append(rows={"outbox": [outbox_row()]}))
-        payloads = [notice.payload async for notice in listening.notifies(timeout=2.0, stop_after=1)]
-    assert payloads == ["1 outbox"]
+        assert await heard(listening, count=1) == ["1 outbox"]
 
 
 async def test_recorded_times_follow_the_positions(store: EventStore, database: Database) -> None:

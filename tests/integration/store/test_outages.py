@@ -156,7 +156,9 @@ async def test_a_cancelled_committer_leaves_nobody_waiting(store: EventStore, bl
     store.commits._task = None
 
 
-async def test_an_idle_connection_that_was_cut_costs_nothing(far_store: EventStore, proxy: Proxy, database: Database) -> None:
+async def test_an_idle_connection_that_was_cut_costs_nothing(
+    far_store: EventStore, proxy: Proxy, database: Database
+) -> None:
     for _ in range(3):
         assert (await far_store.append(append())).outcome is Outcome.APPENDED
         await proxy.cut_all()
@@ -239,7 +241,9 @@ async def test_a_full_disk_is_unavailable_and_passes_by_itself(
     assert (await store.append(append())).position == 1
     full_disk.execute("INSERT INTO disk VALUES (true)")
     began_s = time.monotonic()
-    results = await asyncio.gather(*(store.append(append(idempotency=key_row())) for _ in range(50)), return_exceptions=True)
+    results = await asyncio.gather(
+        *(store.append(append(idempotency=key_row())) for _ in range(50)), return_exceptions=True
+    )
     assert {type(result) for result in results} == {Unavailable}  # known: nothing was done
     assert time.monotonic() - began_s < 2.0
     assert await query(database, "SELECT count(*) FROM idempotency_keys") == [(0,)]
@@ -274,7 +278,7 @@ class OwnServer:
 @pytest.fixture
 async def own_server() -> AsyncIterator[OwnServer]:
     directory = Path(tempfile.mkdtemp(prefix="payloops-own-"))
-    directory.chmod(0o711)
+    await asyncio.to_thread(directory.chmod, 0o711)
     server = await asyncio.to_thread(OwnServer, directory)
     await asyncio.to_thread(migrate, server.running.owner_dsn, app_dsn=server.dsn)
     yield server

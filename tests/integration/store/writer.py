@@ -1,7 +1,7 @@
 """A process that appends: ``python -m tests.integration.store.writer DSN SEED COUNT``.
 
-Each of its clients goes on with a stream of its own, now and then with a command that must fail. What was acknowledged is
-printed, a line each, before the client goes on.
+Each of its clients goes on with a stream of its own, now and then with a command that must fail. What was acknowledged
+is printed, a line each, before the client goes on.
 """
 
 from __future__ import annotations

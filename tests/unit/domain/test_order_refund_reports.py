@@ -165,6 +165,21 @@ class TestRefundsMadeAtTheProcessor:
         given(*ASKED).when(found, ours, ours).then_nothing()
         given(*ASKED).when(found, ours, command(RecordRefundFailed)).then(event(RefundFailed, refund_id=beside))
 
+    def test_another_one_told_under_its_id_is_booked_beside_it(self) -> None:
+        found = command(RecordDiscoveredRefund, status="pending")
+        told = command(RecordRefundSucceeded, refund_id=FOUND_ID, processor_refund_id="re_3")
+        beside = {"refund_id": discovered_refund_id(ORDER_ID, "re_3"), "processor_refund_id": "re_3"}
+        given(*CAPTURED).when(found, told).then(
+            event(RefundDiscovered, amount=100, **beside), event(RefundSucceeded, **beside)
+        )
+        given(*CAPTURED).when(found, told, found).then_nothing()
+        failed = command(RecordDiscoveredRefund, status="failed")
+        given(*CAPTURED).when(failed, told).then(
+            event(RefundDiscovered, amount=100, **beside), event(RefundSucceeded, **beside)
+        )
+        refused = command(RecordRefundFailed, refund_id=FOUND_ID, processor_refund_id="re_3")
+        given(*CAPTURED).when(found, refused).then_nothing()
+
     def test_more_than_is_left_is_refused(self) -> None:
         given(*ASKED).when(command(RecordDiscoveredRefund, amount=601)).then_raises(AmountMismatch, match="601")
         given(*ASKED).when(command(RecordDiscoveredRefund, amount=0)).then_raises(AmountMismatch)

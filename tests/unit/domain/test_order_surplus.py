@@ -108,6 +108,13 @@ class TestOneAttemptThatTakesMoneyTwice:
             event(SurplusPaymentCaptured, attempt=1, **third, refund_id=OTHER_ID)
         )
 
+    def test_its_ids_are_not_taken_for_the_first_ones(self) -> None:
+        history = (*PROCESSING, event(PaymentAuthorized, processor_order_id=None, processor_transaction_id="pay_1"))
+        again = command(RecordAuthorized, processor_order_id="order_1", processor_transaction_id="pay_2")
+        given(*history).when(again, again).then_nothing().then_state(
+            lambda state: state.attempt.processor_order_id is None
+        )
+
     def test_an_id_of_another_kind_names_the_same_payment(self) -> None:
         given(*CAPTURED).when(command(RecordCaptured, processor_transaction_id="ch_77")).then_nothing()
 

@@ -1,0 +1,269 @@
+"""Planted bugs: each must be noticed by the tests named with it. On a copy of the tree, never on the tree itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.gauntlet.service import ROOT
+
+TEST_WITHIN_S: Final = 240.0
+COPIED: Final = ("payloops", "tests", "bench", "pyproject.toml", ".env.example", "docs", "Makefile")
+CAUGHT: Final = 1
+"""pytest's status for failed tests; any other one says that the tests could not be run."""
+
+_APPEND: Final = "payloops/migrations/0004_append.sql"
+_OUTBOX: Final = "payloops/workflows_bridge/outbox.sql"
+_STORE: Final = "tests/integration/store/test_append.py"
+_AMBIGUOUS: Final = "tests/integration/store/test_ambiguous_commits.py"
+_FENCES: Final = "tests/faults/test_fences.py"
+_ROWS: Final = "tests/faults/test_rows.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """``old`` stands exactly once in ``file``; with ``new`` in its place one of ``tests`` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS: Final = (
+    Mutant(
+        "no version check in append_batch",
+        _APPEND,
+        "ELSE g.version <> 1 + coalesce(",
+        "ELSE g.version < 1 + coalesce(",
+        (f"{_STORE}::test_a_stream_goes_on_at_its_next_version_only",),
+    ),
+    Mutant(
+        "no lock of the log's head",
+        _APPEND,
+        "FROM log_head h FOR UPDATE;",
+        "FROM log_head h;",
+        (f"{_STORE}::test_two_stores_take_turns_on_one_log", f"{_ROWS}::test_row[K8]"),
+    ),
+    Mutant(
+        "a used idempotency key is not looked up",
+        _APPEND,
+        "        IF FOUND THEN\n            v_refused := v_refused || array(\n                SELECT k.c FROM",
+        "        IF false THEN\n            v_refused := v_refused || array(\n                SELECT k.c FROM",
+        (f"{_STORE}::test_a_used_idempotency_key_is_told_before_a_conflict",),
+    ),
+    Mutant(
+        "a revoked API key may still append",
+        _APPEND,
+        "WHERE a.id = k.key AND a.revoked_at IS NULL AND (",
+        "WHERE a.id = k.key AND (",
+        (f"{_STORE}::test_revocation_holds_from_the_next_append_on",),
+    ),
+    Mutant(
+        "a claim can be taken twice",
+        _APPEND,
+        "JOIN claims l ON l.claim = k.claim AND l.owner <> k.owner",
+        "JOIN claims l ON l.claim = k.claim AND l.owner = k.owner AND false",
+        (f"{_STORE}::test_a_claim_may_be_made_again_by_its_owner_only",),
+    ),
+    Mutant(
+        "a batch whose answer was lost is not recognized",
+        _APPEND,
+        "HAVING count(*) = count(s.notification_id));",
+        "HAVING count(*) < count(s.notification_id));",
+        (f"{_STORE}::test_the_same_append_twice_is_one_effect",),
+    ),
+    Mutant(
+        "part of a command counts as the command",
+        _APPEND,
+        "HAVING count(*) = count(s.notification_id));",
+        "HAVING count(s.notification_id) > 0);",
+        (f"{_STORE}::test_a_part_of_a_command_in_the_log_is_not_the_command",),
+    ),
+    Mutant(
+        "a broken connection counts as a failed commit",
+        "payloops/events/store/group_commit.py",
+        "                    waiting.unsure = True",
+        "                    waiting.unsure = False",
+        (_AMBIGUOUS,),
+    ),
+    Mutant(
+        "the log can be changed",
+        "payloops/migrations/0001_event_log.sql",
+        "ALTER TABLE stored_events ENABLE ALWAYS TRIGGER stored_events_append_only;",
+        "ALTER TABLE stored_events DISABLE TRIGGER stored_events_append_only;",
+        ("tests/integration/test_migrations.py",),
+    ),
+    Mutant(
+        "finishing a row is not fenced",
+        _OUTBOX,
+        "JOIN item i ON i.seq = o.seq AND i.token = o.lease_token",
+        "JOIN item i ON i.seq = o.seq",
+        (_FENCES,),
+    ),
+    Mutant(
+        "extending a lease is not fenced",
+        _OUTBOX,
+        "WHERE o.seq = held.seq AND o.lease_token = held.token",
+        "WHERE o.seq = held.seq",
+        (_FENCES,),
+    ),
+    Mutant(
+        "putting a row back is not fenced",
+        _OUTBOX,
+        "WHERE o.seq = i.seq AND o.lease_token = i.token",
+        "WHERE o.seq = i.seq",
+        (_FENCES,),
+    ),
+    Mutant(
+        "rows of one key overtake each other",
+        _OUTBOX,
+        "AND (e.kind <> 'wake' OR e.due_at <= now() OR e.lease_until > now()))",
+        "AND false)",
+        (_FENCES,),
+    ),
+    Mutant(
+        "a workflow's state is saved over a later one",
+        _OUTBOX,
+        "AND r.workflow_id = i.key AND r.version = i.expected",
+        "AND r.workflow_id = i.key",
+        (_FENCES,),
+    ),
+    Mutant(
+        "a lease runs by the relay's clock",
+        _OUTBOX,
+        "SET lease_token = %(token)s,\n        lease_until = now() + %(lease_s)s * interval '1 second',",
+        "SET lease_token = %(token)s,\n        lease_until = now(),",
+        (_FENCES,),
+    ),
+    Mutant(
+        "another merchant's order can be changed",
+        "payloops/commands/handlers.py",
+        "if self.guard is not None and owner is not None and owner != self.guard.merchant_id:",
+        "if False:",
+        (f"{_ROWS}::test_row[I2]",),
+    ),
+    Mutant(
+        "another merchant's order can be read",
+        "payloops/projections/views.sql",
+        "SELECT * FROM orders r WHERE r.id = q.id AND r.merchant_id = q.merchant LIMIT 1",
+        "SELECT * FROM orders r WHERE r.id = q.id LIMIT 1",
+        (f"{_ROWS}::test_row[I2]",),
+    ),
+    Mutant(
+        "idempotency keys of all merchants are one",
+        "payloops/commands/idempotency.py",
+        "scope = orjson.dumps([str(merchant_id), method, path, key])",
+        "scope = orjson.dumps([method, path, key])",
+        (f"{_ROWS}::test_row[C3]",),
+    ),
+    Mutant(
+        "the body of a replay is not compared",
+        "payloops/commands/idempotency.py",
+        "if stored.request_hash != key.request_hash:",
+        "if False:",
+        (f"{_ROWS}::test_row[C3]",),
+    ),
+    Mutant(
+        "sealed values do not name their row",
+        "payloops/projections/personal_data.py",
+        "return aad(field, str(self.merchant_id), str(row_id))",
+        'return aad(field, str(self.merchant_id), "")',
+        (_FENCES,),
+    ),
+    Mutant(
+        "charges carry no idempotency key",
+        "payloops/workflows_bridge/processors/stripe.py",
+        'cast("PaymentIntentCreateParams", params), {"idempotency_key": key})',
+        'cast("PaymentIntentCreateParams", params), {})',
+        (f"{_ROWS}::test_row[K2]",),
+    ),
+    Mutant(
+        "a lost answer is a failure",
+        "payloops/workflows_bridge/outcomes.py",
+        "case p.Unknown():\n            return Outcome(Told.UNKNOWN, reason=answer.reason)",
+        'case p.Unknown():\n            return Outcome(Told.DECLINED, code="lost", message=answer.reason)',
+        (f"{_ROWS}::test_row[C7]",),
+    ),
+    Mutant(
+        "refunds are not held to what was captured",
+        "payloops/commands/order.py",
+        "raise RefundExceedsCaptured(",
+        "_ = RefundExceedsCaptured(",
+        (f"{_ROWS}::test_row[C2]",),
+    ),
+    Mutant(
+        "duplicate names in JSON are taken",
+        "payloops/http/json_body.py",
+        "if escaped or needs_exact_parse or strings * 2 != body.count(b'\"'):",
+        "if needs_exact_parse:",
+        (f"{_ROWS}::test_row[I1]",),
+    ),
+)
+
+
+def run() -> int:
+    """Plant each bug in turn. Returns 1 when one survived, or could not be planted or tested."""
+    survivors: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="payloops-mutants-") as directory:
+        tree = Path(directory)
+        _copy(tree)
+        for mutant in MUTANTS:
+            began_s = time.monotonic()
+            verdict = _try(tree, mutant)
+            if verdict != "caught":
+                survivors.append(f"{mutant.name}: {verdict}")
+            print(f"{verdict:12} {time.monotonic() - began_s:5.1f} s  {mutant.name}", flush=True)
+    print(f"{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} caught")
+    for survivor in survivors:
+        print(f"  {survivor}")
+    return 1 if survivors else 0
+
+
+def _copy(tree: Path) -> None:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__", "out"))
+        else:
+            shutil.copy2(source, tree / name)
+
+
+def _try(tree: Path, mutant: Mutant) -> str:
+    path = tree / mutant.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutant.old) != 1:
+        return f"stale ({text.count(mutant.old)} places)"
+    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        return _tested(tree, mutant.tests)
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def _tested(tree: Path, tests: tuple[str, ...]) -> str:
+    """Each test file by itself, until one fails."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTEST"))}
+    environ["PYTHONPATH"] = str(tree)
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    for test in tests:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", test]
+        try:
+            done = subprocess.run(
+                command, cwd=tree, env=environ, capture_output=True, text=True, timeout=TEST_WITHIN_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return "caught"  # a test that hangs would fail by its time limit
+        if done.returncode == CAUGHT:
+            return "caught"
+        if done.returncode != 0:
+            return f"untested: {done.stdout.strip().splitlines()[-1:]}"
+    return "SURVIVED"
