@@ -14,7 +14,7 @@ from bench.samples import Comparison, Rounds, Sample, Window
 from bench.worker import ROOT, Worker
 
 ROUNDS_DEFAULT: Final = 5
-SECONDS_DEFAULT: Final = 3.0
+SECONDS_DEFAULT: Final = 2.5
 ROUNDS_MAX: Final = 100
 SECONDS_MAX: Final = 120.0
 QUICK_ROUNDS: Final = 1

@@ -32,6 +32,8 @@ CONNECT_TIMEOUT_S: Final = 3
 IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 10_000
 UNSENT_DATA_TIMEOUT_MS: Final = 5_000
 """How long sent bytes may stay unacknowledged before the kernel gives a connection up (half-open peers)."""
+ANSWER_TIMEOUT_S: Final = 8.0
+"""Longer than a statement may take: when it passes, there is nobody at the other end."""
 WAITING_MAX: Final = 4096
 _CHECK_AFTER_IDLE_S: Final = 30.0
 _RECONNECT_GIVE_UP_S: Final = 1.0
@@ -47,6 +49,8 @@ _log = logging.getLogger(__name__)
 class _PooledConnection(psycopg.AsyncConnection[TupleRow]):
     last_used_s: float = 0.0
     """Monotonic time of its last return to the pool."""
+    severed: bool = False
+    """No answer came on it in time, so it was shut."""
 
 
 class Database:
@@ -84,10 +88,11 @@ class Database:
             max_idle=300,
             reconnect_timeout=_RECONNECT_GIVE_UP_S,
             reconnect_failed=_try_again,
-            check=_check,
+            check=self._check,
             name=application_name,
             open=False,
         )
+        self._distrusted_until_s = 0.0
 
     def __repr__(self) -> str:
         return f"Database({self._pool.name!r})"
@@ -117,6 +122,15 @@ class Database:
                 yield connection
             finally:
                 connection.last_used_s = time.monotonic()
+                if connection.severed:
+                    self._distrusted_until_s = connection.last_used_s
+
+    async def _check(self, connection: _PooledConnection) -> None:
+        # When one connection went silent, those that have been idle since before that are most likely silent too; to
+        # find out would take as long for each of them, and a new one costs a few milliseconds.
+        if connection.last_used_s and connection.last_used_s < self._distrusted_until_s:
+            raise psycopg.OperationalError("the connection is as old as one that went silent")
+        await _check(connection)
 
     async def connect(self) -> Connection:
         """A connection of its own, outside the pool; the caller closes it.
@@ -203,6 +217,8 @@ def answer_within(connection: Connection, timeout_s: float) -> Iterator[None]:
 
 def sever(connection: Connection) -> None:
     """Shut the connection's socket: whoever reads it meets its end at once."""
+    if isinstance(connection, _PooledConnection):
+        connection.severed = True
     with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
         line.shutdown(socket.SHUT_RDWR)
 

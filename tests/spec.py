@@ -108,7 +108,7 @@ EVENT_DEFAULTS: Final[Mapping[type[Event], Mapping[str, Any]]] = MappingProxyTyp
         },
         o.PaymentAuthorized: {"attempt": 1, **_IDS, "amount": AMOUNT},
         o.PaymentCaptured: {"attempt": 1, **_IDS, "amount": AMOUNT},
-        o.PaymentFailed: {"attempt": 1, **_REFUSED, "decline_code": "generic_decline", **_IDS},
+        o.PaymentFailed: {"attempt": 1, **_REFUSED, "decline_code": "generic_decline", **_IDS, "ended": False},
         o.PaymentOutcomeUnknown: {"attempt": 1, "operation": "payment", "reason": "timeout"},
         o.SurplusPaymentAuthorized: {
             "attempt": 2,

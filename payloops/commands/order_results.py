@@ -6,9 +6,9 @@ failure or a cancellation; a late failure never undoes money taken; a report of 
 
 from __future__ import annotations
 
-from typing import Final, assert_never
+from typing import assert_never
 
-from payloops.commands.order import CancelOrder, request_cancel, void_workflow_id
+from payloops.commands.order_money_results import Paid, identified, is_same, record_authorized, record_captured
 from payloops.commands.order_refund_results import record_refund
 from payloops.commands.order_reports import (
     OrderReport,
@@ -33,11 +33,10 @@ from payloops.commands.order_reports import (
     event_head,
 )
 from payloops.commands.order_worker_status import report_of
-from payloops.errors import AmountMismatch, InvalidStatus, NotFound
+from payloops.errors import InvalidStatus, NotFound
 from payloops.events import order as e
 from payloops.events.order_state import (
     Absent,
-    Attempt,
     Authorized,
     Cancelled,
     Captured,
@@ -47,9 +46,7 @@ from payloops.events.order_state import (
     Pending,
     Processing,
     RequiresAction,
-    Surplus,
     attempt_numbered,
-    authorized,
     discovered,
 )
 
@@ -75,11 +72,6 @@ __all__ = [
     "Report",
     "decide",
 ]
-
-Paid = Processing | RequiresAction | Authorized | Captured | Failed | Cancelled
-"""States in which a processor has been asked for money, if perhaps long ago."""
-
-LATE_REASON: Final = "authorized after the order was cancelled"
 
 
 def decide(command: OrderReport, state: OrderState) -> tuple[e.OrderEvent, ...]:
@@ -160,9 +152,9 @@ def record_processing(command: RecordProcessing, state: Paid) -> tuple[e.OrderEv
     if not isinstance(state, Processing | RequiresAction) or state.attempt.number != command.attempt:
         return ()
     if isinstance(state, Processing):
-        return _identified(command, state, state.attempt)
+        return identified(command, state, state.attempt)
     processing = e.PaymentProcessing(**event_head(command, state), attempt=command.attempt)
-    return (processing, *_identified(command, state, state.attempt, ahead=2))
+    return (processing, *identified(command, state, state.attempt, ahead=2))
 
 
 def record_action_required(command: RecordActionRequired, state: Paid) -> tuple[e.OrderEvent, ...]:
@@ -170,7 +162,7 @@ def record_action_required(command: RecordActionRequired, state: Paid) -> tuple[
     if not isinstance(state, Processing | RequiresAction) or state.attempt.number != command.attempt:
         return ()
     if isinstance(state, RequiresAction) and not state.outcome_unknown:
-        return _identified(command, state, state.attempt)
+        return identified(command, state, state.attempt)
     return (
         e.PaymentActionRequired(
             **event_head(command, state),
@@ -182,102 +174,6 @@ def record_action_required(command: RecordActionRequired, state: Paid) -> tuple[
             processor_data=command.processor_data,
         ),
     )
-
-
-def record_authorized(command: RecordAuthorized, state: Paid, attempt: Attempt) -> tuple[e.OrderEvent, ...]:
-    """Money held counts from every state that has none; after a cancellation it is voided again at once."""
-    _require_amount(command, state, exactly=True)
-    if isinstance(state, Authorized | Captured):
-        return _authorized_again(command, state, attempt)
-    if _is_over(command.processor_transaction_id, state):
-        return ()
-    event = e.PaymentAuthorized(
-        **event_head(command, state),
-        attempt=command.attempt,
-        processor_order_id=command.processor_order_id,
-        processor_transaction_id=command.processor_transaction_id,
-        amount=command.amount,
-    )
-    if isinstance(state, Cancelled):
-        reason = state.reason
-    elif isinstance(state, Processing | RequiresAction) and state.cancel is not None:
-        reason = state.cancel.reason
-    else:
-        return (event,)
-    cancel = CancelOrder(command.order_id, command.now, command.meta, reason or LATE_REASON)
-    return (event, request_cancel(cancel, authorized(state, event)))
-
-
-def _authorized_again(
-    command: RecordAuthorized, state: Authorized | Captured, attempt: Attempt
-) -> tuple[e.OrderEvent, ...]:
-    """A hold beside the order's own payment is one too many and is released."""
-    if _is_known(command, state, state.facts.surplus):
-        return _identified(command, state, attempt)
-    return (
-        e.SurplusPaymentAuthorized(
-            **event_head(command, state),
-            attempt=command.attempt,
-            processor=attempt.processor,
-            processor_order_id=command.processor_order_id or attempt.processor_order_id,
-            processor_transaction_id=command.processor_transaction_id or attempt.processor_transaction_id,
-            amount=command.amount,
-            workflow_id=void_workflow_id(state),
-        ),
-    )
-
-
-def record_captured(command: RecordCaptured, state: Paid, attempt: Attempt) -> tuple[e.OrderEvent, ...]:
-    """Money taken counts from every state; a second payment of the same order is surplus and goes back."""
-    _require_amount(command, state, exactly=state.facts.capture_method == "automatic")
-    if isinstance(state, Captured):
-        return _captured_again(command, state, attempt)
-    captured = e.PaymentCaptured(
-        **event_head(command, state),
-        attempt=command.attempt,
-        processor_order_id=command.processor_order_id,
-        processor_transaction_id=command.processor_transaction_id,
-        amount=command.amount,
-    )
-    if not isinstance(state, Authorized):
-        return (captured,)
-    held = state.attempt
-    if _is_same(command, held):
-        return (captured,)
-    released = e.SurplusPaymentAuthorized(
-        **event_head(command, state, ahead=2),
-        attempt=held.number,
-        processor=held.processor,
-        processor_order_id=held.processor_order_id,
-        processor_transaction_id=held.processor_transaction_id,
-        amount=state.authorized,
-        workflow_id=void_workflow_id(state),
-    )
-    return (captured, released)
-
-
-def _captured_again(command: RecordCaptured, state: Captured, attempt: Attempt) -> tuple[e.OrderEvent, ...]:
-    if _is_known(command, state, tuple(one for one in state.facts.surplus if one.refund is not None)):
-        return _identified(command, state, attempt)
-    return (
-        e.SurplusPaymentCaptured(
-            **event_head(command, state),
-            attempt=command.attempt,
-            refund_id=command.surplus_refund_id,
-            processor=attempt.processor,
-            processor_order_id=command.processor_order_id or attempt.processor_order_id,
-            processor_transaction_id=command.processor_transaction_id or attempt.processor_transaction_id,
-            amount=command.amount,
-        ),
-    )
-
-
-def _is_known(
-    command: RecordAuthorized | RecordCaptured, state: Authorized | Captured, surplus: tuple[Surplus, ...]
-) -> bool:
-    """Whether the report is of the order's own payment or of a surplus one that was told of before."""
-    payments: tuple[Attempt | Surplus, ...] = (state.attempt, *surplus)
-    return any(_is_same(command, one) for one in payments)
 
 
 def record_failed(command: RecordFailed, state: Paid) -> tuple[e.OrderEvent, ...]:
@@ -313,11 +209,12 @@ def _is_end_of_ours(command: RecordFailed, state: Authorized | Failed | Cancelle
         return False
     match state:
         case Authorized():
-            return state.cancel is None and _is_same(command, state.attempt)
+            return state.cancel is None and is_same(command, state.attempt)
         case Failed():
             return not state.ended
         case Cancelled():
-            return not state.requested and command.processor_transaction_id in (None, state.ended_transaction_id)
+            ids = {command.processor_transaction_id, state.ended_transaction_id} - {None}
+            return not state.requested and len(ids) <= 1
         case _:
             assert_never(state)
 
@@ -329,7 +226,7 @@ def record_voided(command: RecordVoided, state: Paid) -> tuple[e.OrderEvent, ...
     """
     if isinstance(state, Captured | Cancelled) or not _is_current(command, state):
         return ()
-    if isinstance(state, Authorized) and not _is_same(command, state.attempt):
+    if isinstance(state, Authorized) and not is_same(command, state.attempt):
         return ()
     if isinstance(state, Failed) and state.ended:
         return ()
@@ -340,22 +237,6 @@ def record_voided(command: RecordVoided, state: Paid) -> tuple[e.OrderEvent, ...
 
 def _is_current(command: RecordFailed | RecordVoided | RecordOutcomeUnknown, state: Paid) -> bool:
     return state.attempt is not None and state.attempt.number == command.attempt
-
-
-def _is_same(command: RecordAuthorized | RecordCaptured | RecordFailed | RecordVoided, one: Attempt | Surplus) -> bool:
-    return one.is_same_payment(command.attempt, command.processor_transaction_id)
-
-
-def _is_over(transaction_id: str | None, state: Paid) -> bool:
-    """Whether the payment was ended at the processor, so that word of money held by it is stale."""
-    match state:
-        case Cancelled():
-            ended = state.ended_transaction_id
-        case Failed(ended=True):
-            ended = state.attempt.processor_transaction_id
-        case _:
-            ended = None
-    return ended is not None and ended == transaction_id
 
 
 def _payment_id(
@@ -404,44 +285,6 @@ def record_refusal(command: RefusalReport, state: Existing) -> tuple[e.OrderEven
             return (e.CancelFailed(**event_head(command, state), code=command.code, message=command.message),)
         case _:
             return ()
-
-
-def _require_amount(command: RecordAuthorized | RecordCaptured, state: Paid, *, exactly: bool) -> None:
-    """Only a manual capture may be of less than the order. Raises AmountMismatch."""
-    facts, amount = state.facts, command.amount
-    if command.currency not in (None, facts.currency):
-        raise AmountMismatch(
-            f"The processor reports {command.currency}, the order is in {facts.currency}.", param="currency"
-        )
-    if not 0 < amount <= facts.amount or (exactly and amount != facts.amount):
-        raise AmountMismatch(f"The processor reports {amount}, the order is for {facts.amount}.", param="amount")
-
-
-def _identified(
-    command: RecordProcessing | RecordActionRequired | RecordAuthorized | RecordCaptured,
-    state: Paid,
-    attempt: Attempt,
-    *,
-    ahead: int = 1,
-) -> tuple[e.OrderEvent, ...]:
-    """What a report that is no news otherwise tells of the processor's ids; a known id is never replaced.
-
-    A second payment of one attempt tells nothing of the first.
-    """
-    if not attempt.is_same_payment(command.attempt, command.processor_transaction_id):
-        return ()
-    order_id = command.processor_order_id if attempt.processor_order_id is None else None
-    transaction_id = command.processor_transaction_id if attempt.processor_transaction_id is None else None
-    if order_id is None and transaction_id is None:
-        return ()
-    return (
-        e.PaymentIdentified(
-            **event_head(command, state, ahead=ahead),
-            attempt=attempt.number,
-            processor_order_id=order_id,
-            processor_transaction_id=transaction_id,
-        ),
-    )
 
 
 def _cancelled(

@@ -196,6 +196,8 @@ def _cancelled(
 ) -> Cancelled:
     ended = event.processor_transaction_id
     requested = ended is None if isinstance(state, Pending | Failed) else state.cancel is not None
+    if isinstance(state, Failed) and state.ended:
+        ended = state.attempt.processor_transaction_id
     return Cancelled(_after(state, event), attempt_of(state), event.reason, event.released, ended, requested)
 
 

@@ -18,21 +18,32 @@ from payloops.errors import InvalidInput
 
 LENGTH_MAX: Final = 254
 """Octets of an address in a mail transaction (RFC 5321, 4.5.3.1.3, without the angle brackets)."""
+LOCAL_LENGTH_MAX: Final = 64
+_TYPED_LENGTH_MAX: Final = 320
+_NOT_IN_LOCAL: Final = frozenset('()<>[]:;,\\"')
+"""What only a quoted local part may hold (RFC 5321, 4.1.2); nobody's mail needs one."""
 _DIGEST_CONTEXT: Final = b"payloops/email/v1\0"
 
 
 def normal_form(text: str) -> str:
     """The address by which an account is found. Raises InvalidInput for what is none."""
+    if len(text) > _TYPED_LENGTH_MAX:
+        raise _not_an_address()
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
     local, at, domain = folded.rpartition("@")
-    if not at or not local or "@" in local or any(c.isspace() or not c.isprintable() for c in local):
+    if (
+        not at
+        or not local
+        or "@" in local
+        or any(c.isspace() or not c.isprintable() or c in _NOT_IN_LOCAL for c in local)
+    ):
         raise _not_an_address()
     try:
         ascii_domain = idna.encode(domain.rstrip("."), uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
         raise _not_an_address() from None
     normal = f"{local}@{ascii_domain}"
-    if "." not in ascii_domain or len(normal.encode("utf-8")) > LENGTH_MAX:
+    if "." not in ascii_domain or len(local) > LOCAL_LENGTH_MAX or len(normal.encode("utf-8")) > LENGTH_MAX:
         raise _not_an_address()
     return normal
 

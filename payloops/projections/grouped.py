@@ -14,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 
-from payloops.db import Database, is_connection_failure
+from payloops.db import ANSWER_TIMEOUT_S, Database, answer_within, is_connection_failure
 from payloops.errors import Overloaded
 from payloops.projections.reading import Columns, unavailable
 
@@ -109,8 +109,9 @@ class GroupedReads:
             "orders": _array(asked.order_id for asked in batch),
         }
         async with self._database.connection() as connection:
-            cursor = await connection.execute(self._sql, parameters, prepare=True)
-            return await cursor.fetchall()
+            with answer_within(connection, ANSWER_TIMEOUT_S):
+                cursor = await connection.execute(self._sql, parameters, prepare=True)
+                return await cursor.fetchall()
 
 
 def _array(ids: Iterable[UUID | None]) -> str:

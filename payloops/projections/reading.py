@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from payloops.db import Database, is_unavailable
+from payloops.db import ANSWER_TIMEOUT_S, Database, answer_within, is_unavailable
 from payloops.errors import Unavailable
 
 Columns = tuple[Any, ...]
@@ -17,8 +17,9 @@ async def fetch(database: Database, sql: str, parameters: Sequence[Any] | Mappin
     """The rows of one prepared query. Raises Unavailable when the database can't serve."""
     try:
         async with database.connection() as connection:
-            cursor = await connection.execute(sql, parameters, prepare=True)
-            return await cursor.fetchall()
+            with answer_within(connection, ANSWER_TIMEOUT_S):
+                cursor = await connection.execute(sql, parameters, prepare=True)
+                return await cursor.fetchall()
     except (psycopg.Error, OSError) as problem:
         raise unavailable(problem) from problem
 
@@ -27,7 +28,8 @@ async def change(database: Database, sql: str, parameters: Sequence[Any] | Mappi
     """One prepared statement that returns nothing. Raises Unavailable when the database can't serve."""
     try:
         async with database.connection() as connection:
-            await connection.execute(sql, parameters, prepare=True)
+            with answer_within(connection, ANSWER_TIMEOUT_S):
+                await connection.execute(sql, parameters, prepare=True)
     except (psycopg.Error, OSError) as problem:
         raise unavailable(problem) from problem
 

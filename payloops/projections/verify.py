@@ -311,6 +311,7 @@ async def _check_rules(connection: Connection, report: Report) -> None:
     rules = (
         ("orders_out_of_bounds", "order {}: 0 <= refunded <= captured <= amount does not hold"),
         ("orders_with_other_refunds", "order {}: amount_refunded is not the sum of its refunds"),
+        ("orders_refunded_beyond_captured", "order {}: its refunds, pending ones included, exceed what was captured"),
         ("idempotency_keys_twice", "idempotency key {}: more than one row"),
         ("claims_without_stream", "claim {}: its owner has no stream"),
     )

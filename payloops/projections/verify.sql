@@ -39,14 +39,24 @@ ORDER BY id
 LIMIT %s;
 
 -- name: orders_with_other_refunds
--- What an order counts as refunded is the sum of its refunds that succeeded or may still succeed.
+-- What an order counts as refunded is the sum of its refunds that succeeded.
 SELECT o.id
 FROM orders o
 LEFT JOIN (
-    SELECT order_id, sum(amount) AS amount FROM refunds WHERE status IN ('pending', 'success') GROUP BY order_id
+    SELECT order_id, sum(amount) AS amount FROM refunds WHERE status = 'success' GROUP BY order_id
 ) r ON r.order_id = o.id
 WHERE o.amount_refunded <> coalesce(r.amount, 0)
 ORDER BY o.id
+LIMIT %s;
+
+-- name: orders_refunded_beyond_captured
+-- What is pending counts: it may still succeed.
+SELECT r.order_id
+FROM refunds r
+LEFT JOIN orders o ON o.id = r.order_id
+GROUP BY r.order_id, o.amount_captured
+HAVING coalesce(sum(r.amount) FILTER (WHERE r.status <> 'failed'), 0) > coalesce(o.amount_captured, 0)
+ORDER BY r.order_id
 LIMIT %s;
 
 -- name: idempotency_keys_twice

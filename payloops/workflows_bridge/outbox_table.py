@@ -21,7 +21,7 @@ import psycopg
 from psycopg.types.json import Json
 
 from payloops.db import Connection, Database, load_sql
-from payloops.projections.reading import fetch, unavailable
+from payloops.projections.reading import change, fetch, unavailable
 from payloops.workflows_bridge.engines.base import Advance, Run
 
 SQL: Final = load_sql("payloops.workflows_bridge", "outbox")
@@ -169,11 +169,7 @@ class OutboxTable:
 
     async def prune_runs(self, *, keep_s: float, limit: int) -> None:
         """Forget workflows that finished longer ago than ``keep_s``."""
-        try:
-            async with self._database.connection() as connection:
-                await connection.execute(SQL["prune_runs"], {"keep_s": keep_s, "limit": limit})
-        except (psycopg.Error, OSError) as problem:
-            raise unavailable(problem) from problem
+        await change(self._database, SQL["prune_runs"], {"keep_s": keep_s, "limit": limit})
 
     async def _claims_connection(self) -> Connection:
         if self._claims is None or self._claims.closed:

@@ -136,7 +136,10 @@ class Relay:
         self._closed.set()
         self._wake.set()
         if self._claimer is not None:
-            await self._claimer
+            # What a claim has taken that has to be broken off here comes back when its lease ends.
+            await asyncio.wait([self._claimer], timeout=grace_s)
+            self._claimer.cancel()
+            await asyncio.gather(self._claimer, return_exceptions=True)
         tasks = [hand.task for hand in self._in_hand.values() if hand.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=grace_s)

@@ -42,6 +42,7 @@ def payment_report(told: Json, attempt: int, *, now: datetime, meta: Meta) -> r.
                 code=told["code"],
                 message=told["message"],
                 decline_code=told.get("declineCode"),
+                ended=told.get("ended", False),
                 **ids,
             )
         case "voided":

@@ -39,7 +39,7 @@ async def lapse(database: Database) -> None:
     """All leases have run out."""
     await rows(
         database,
-        "UPDATE outbox SET lease_until = now() - interval '1 second', due_at = now() - interval '1 second' RETURNING seq",
+        "UPDATE outbox SET lease_until = now() - interval '1 s', due_at = now() - interval '1 s' RETURNING seq",
     )
 
 

@@ -167,8 +167,10 @@ def _books(orders: dict[str, Any], refunds: dict[str, Any], ledger: dict[str, An
     payments: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for payment in ledger["payments"]:
         payments[payment["metadata"].get("order_id")].append(payment)
-    for stranger in set(payments) - set(orders):
-        problems.append(f"the processor has payments of order {stranger}, which does not exist")
+    problems += [
+        f"the processor has payments of order {stranger}, which does not exist"
+        for stranger in set(payments) - set(orders)
+    ]
     for order_id, (_, status, _, captured, refunded) in orders.items():
         with_money = [each for each in payments[order_id] if each["amountCaptured"]]
         held = [each for each in payments[order_id] if each["status"] == "requires_capture"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import aiohttp
@@ -99,18 +99,18 @@ class Client:
             except (aiohttp.ClientError, OSError, TimeoutError):
                 answer = None
             if answer is not None and not _later(answer):
-                return self._note(answer, method, path, body, key, tries)
+                self._note(answer, method, path, body, key)
+                return replace(answer, tries=tries)
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, AGAIN_MAX_S)
         raise GaveUp(f"{method} {path} had no answer in {PATIENCE_S:g} s")
 
-    def _note(self, answer: Answer, method: str, path: str, body: Any, key: str | None, tries: int) -> Answer:
+    def _note(self, answer: Answer, method: str, path: str, body: Any, key: str | None) -> None:
         if answer.status in {401, 403, 500}:
             self.surprises.append(f"{method} {path} was answered {answer.status}: {answer.raw[:200]!r}")
         if key is not None and answer.status < 300:
             sent = b"" if body is None else orjson.dumps(body)
             self.acknowledged.append(Acknowledged(method, path, sent, key, answer.status, answer.raw))
-        return Answer(answer.status, answer.raw, answer.headers, tries)
 
 
 def _later(answer: Answer) -> bool:

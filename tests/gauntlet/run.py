@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tests.gauntlet.service import Service
 
@@ -44,5 +44,5 @@ class Row:
     service: Literal["shared", "own"]
     smoke: int
     full: int
-    shared: Callable[[Run, Service], Awaitable[None]] | None = None
-    own: Callable[[Run], Awaitable[None]] | None = None
+    shared: Callable[[Run, Service], Coroutine[Any, Any, None]] | None = None
+    own: Callable[[Run], Coroutine[Any, Any, None]] | None = None

@@ -1,4 +1,4 @@
-"""The service as it runs in the field: a database server, the API, relays and the sandbox, each a process to be killed."""
+"""The service as it runs in the field: Postgres, the API, relays and the sandbox, each a process to be killed."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Service:
         return self.parts["relay"]
 
     def part(self, name: str, *, kind: str | None = None, wrap: Sequence[str] = (), **settings: str) -> Part:
-        """A part of that kind, not started; ``wrap`` is put before ``payloops``' own arguments (tests.gauntlet.wrapped)."""
+        """A part of that kind, not started; ``wrap`` names what is done to it first (tests.gauntlet.wrapped)."""
         given = [argument for each in wrap for argument in ("--do", each)]
         module = ("tests.gauntlet.wrapped", *given, "--") if given else ("payloops",)
         command = (sys.executable, "-m", *module, kind or name)

@@ -59,7 +59,7 @@ class Shop:
         deadline_s = time.monotonic() + within_s
         while True:
             order = await self.get(order_id)
-            if order["status"] not in {"processing"}:
+            if order["status"] != "processing":
                 return order
             if time.monotonic() > deadline_s:
                 raise AssertionError(f"order {order_id} is still processing after {within_s:g} s: {order}")

@@ -27,7 +27,7 @@ from payloops.events.store.store import EventStore
 from payloops.values import SystemClock
 from payloops.workflows_bridge import embedded_relay
 from payloops.workflows_bridge.activities import Activities
-from payloops.workflows_bridge.machines.registry import machines
+from payloops.workflows_bridge.machines.registry import Machines, machines
 from payloops.workflows_bridge.machines.schedule import Schedule
 from payloops.workflows_bridge.outbox_table import OutboxTable
 from payloops.workflows_bridge.relay import Relay, RelayOptions
@@ -115,7 +115,11 @@ def _skew(seconds: str) -> None:
 def _schedule(name: str) -> None:
     if name != "quick":
         raise ValueError(name)
-    embedded_relay.machines = lambda _schedule: machines(QUICK_SCHEDULE)  # type: ignore[attr-defined]
+
+    def quick_machines(_schedule: Schedule) -> Machines:
+        return machines(QUICK_SCHEDULE)
+
+    embedded_relay.machines = quick_machines  # type: ignore[attr-defined, assignment]
 
 
 def _impatient(failures: str) -> None:

@@ -80,10 +80,10 @@ class Up:
         assert line == f"ready {self.base_url}\n", self.log.read_text()[-3000:]
         return self.process
 
-    def again(self, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Another ``up`` beside this one, until it ends by itself."""
+    def command(self, *argv: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Another command beside this one, until it ends by itself."""
         return subprocess.run(
-            [sys.executable, "-m", "payloops", "up"],
+            [sys.executable, "-m", "payloops", *argv],
             env={**self.environ, **settings},
             cwd=self.data_dir.parent,
             stdin=subprocess.DEVNULL,
@@ -114,6 +114,17 @@ class Up:
                 return body
         except (OSError, urllib.error.URLError):
             return None
+
+    def register(self) -> str:
+        """A new merchant's id."""
+        body = {"name": "Shop", "email": "canary@shop.test", "password": "a long password"}
+        request = urllib.request.Request(
+            f"{self.base_url}/api/auth/register",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=BACK_S) as answer:
+            return str(json.load(answer)["merchant"]["id"])
 
     def until_healthy(self, *, not_on: int = 0) -> None:
         """Until it can serve, on another database server than process ``not_on``."""
@@ -163,7 +174,7 @@ def test_it_starts_guards_its_ports_mends_what_dies_and_stops(up: Up) -> None:
         ({"PAYLOOPS_DATA": "other", "SANDBOX_PORT": str(up.port + 7)}, f"PORT: port {up.port} "),
         ({"PAYLOOPS_DATA": "other", "PORT": str(up.port + 7)}, f"SANDBOX_PORT: port {up.port + 1} "),
     ):
-        refused = up.again(**settings)
+        refused = up.command("up", **settings)
         assert refused.returncode == 2
         assert complaint in refused.stderr
         assert refused.stderr.count("\n") == 1
@@ -187,6 +198,27 @@ def test_it_starts_guards_its_ports_mends_what_dies_and_stops(up: Up) -> None:
     assert gone(family)
     assert not (up.data_dir / "postgres" / "cluster" / "postmaster.pid").exists()
     assert (up.data_dir / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_other_commands_find_its_database(up: Up) -> None:
+    merchant_id = up.register()
+
+    trail = up.command("audit", merchant_id)
+    assert trail.returncode == 0, trail.stderr
+    assert "merchant.registered" in trail.stdout
+    assert "canary" not in trail.stdout
+    entries = [json.loads(line) for line in up.command("audit", "--json", merchant_id).stdout.splitlines()]
+    assert [entry["streamVersion"] for entry in entries] == list(range(1, len(entries) + 1))
+    nobody = up.command("audit", "01890a5d-ac96-774b-bcce-b302099a8057")
+    assert nobody.returncode == 1
+    assert "no events of 01890a5d-ac96-774b-bcce-b302099a8057" in nobody.stderr
+
+    compared = up.command("projections", "verify")
+    assert compared.returncode == 0, compared.stderr
+    assert "merchants: 1 rows" in compared.stdout
+    assert compared.stdout.endswith("ok\n")
+
+    assert up.command("migrate").stdout == "nothing to do: the schema is current\n"
 
 
 def test_a_killed_one_leaves_nothing_and_starts_again(up: Up) -> None:

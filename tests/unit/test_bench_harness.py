@@ -56,7 +56,7 @@ def test_goals_on_their_edges(goal: Goal, ratio: float, met: bool) -> None:
 
 
 def test_options_have_defaults_and_a_quick_form() -> None:
-    assert Options.from_env({}) == Options(rounds=5, seconds=3, quick=False)
+    assert Options.from_env({}) == Options(rounds=5, seconds=2.5, quick=False)
     assert Options.from_env({"QUICK": "1"}) == Options(rounds=1, seconds=0.3, quick=True)
     assert Options.from_env({"QUICK": "0", "ROUNDS": "7", "SECONDS": "1.5"}) == Options(7, 1.5, quick=False)
 

@@ -18,9 +18,8 @@ from typing import Final
 
 import psycopg
 
-from payloops.db import Connection, Database, is_connection_failure, is_unavailable
+from payloops.db import Connection, Database, answer_within, is_connection_failure, is_unavailable, sever
 from payloops.errors import OutcomeUnknown, Overloaded, Unavailable
-from payloops.events.store.answering import answer_within, sever
 from payloops.events.store.append import CALL, Append, Appended, Outcome, StoredResponse, outcomes, parameters
 
 _log = logging.getLogger(__name__)

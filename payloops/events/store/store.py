@@ -15,11 +15,10 @@ import psycopg
 from eventsourcing.persistence import StoredEvent
 from psycopg_pool import PoolTimeout
 
-from payloops.db import Database, is_connection_failure, is_unavailable, load_sql
+from payloops.db import Database, answer_within, is_connection_failure, is_unavailable, load_sql
 from payloops.errors import Unavailable
 from payloops.events.base import Event
 from payloops.events.codec import EventMapper
-from payloops.events.store.answering import answer_within
 from payloops.events.store.append import Append, Appended, StoredResponse
 from payloops.events.store.group_commit import DEFAULT_LIMITS, GroupCommit, Limits
 from payloops.events.store.watch import CHANNEL, Watch

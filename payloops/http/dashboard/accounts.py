@@ -48,7 +48,7 @@ async def register(request: Request, services: Services) -> Reply:
         now=now,
         meta=Meta(new_id(), Actor("user", str(merchant_id)), request.correlation_id, traceparent=traceparent()),
         name=asked.name,
-        email=key.seal(MERCHANT_EMAIL, merchant_id, asked.email),
+        email=key.seal(MERCHANT_EMAIL, merchant_id, asked.email.strip()),
         email_digest=email_digest,
         password_hash=seal_password_hash(services.ring, merchant_id, password_hash),
     )

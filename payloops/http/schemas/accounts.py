@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from payloops.crypto.hashing import PASSWORD_LENGTH_MAX
-from payloops.http.schemas.base import Body, Email, WebUrl, refused
+from payloops.http.schemas.base import Body, WebUrl, refused
 
 PASSWORD_LENGTH_MIN = 8
 NAME_LENGTH_MIN = 2
@@ -27,7 +27,8 @@ class RegisterBody(Body):
     """``POST /api/auth/register``."""
 
     name: Name
-    email: Email
+    email: str
+    """Any text: what is an address and what is not, ``email_address`` decides."""
     password: Annotated[str, Field(min_length=PASSWORD_LENGTH_MIN, max_length=PASSWORD_LENGTH_MAX)]
 
 

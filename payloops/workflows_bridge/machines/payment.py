@@ -118,16 +118,20 @@ class PaymentMachine(Course[PaymentState]):
             return self._failed(state, outcome, outcome.code or "payment_failed", outcome.message)
         return self._no_answer(state, activity, outcome, now_s)
 
-    def _failed(self, state: PaymentState, outcome: Outcome, code: str, message: str | None) -> Step[PaymentState]:
+    def _failed(
+        self, state: PaymentState, outcome: Outcome, code: str, message: str | None, *, ended: bool = False
+    ) -> Step[PaymentState]:
         message = message or "The payment failed."
-        report = self._report(state, "failed", outcome, code=code, message=message, declineCode=outcome.decline_code)
+        words = {"code": code, "message": message, "declineCode": outcome.decline_code}
+        report = self._report(state, "failed", outcome, **words, ended=ended)
         result = self._result(state, "failed", success=False, code=outcome.decline_code or code, message=message)
         return self.end(state, report, result)
 
     def _voided(self, state: PaymentState, outcome: Outcome) -> Step[PaymentState]:
         """Ended at the processor: by us because the customer took too long, or by whoever wanted it."""
         if state.timed_out and not state.cancel:
-            return self._failed(state, outcome, TIMED_OUT_CODE, "The customer did not finish the payment in time.")
+            message = "The customer did not finish the payment in time."
+            return self._failed(state, outcome, TIMED_OUT_CODE, message, ended=True)
         report = self._report(state, "voided", outcome, reason=None if state.cancel else "ended at the processor")
         return self.end(state, report, self._result(state, "cancelled", success=False))
 

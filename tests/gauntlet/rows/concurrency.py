@@ -16,9 +16,27 @@ AT_ONCE: Final = 50
 SAME_KEY: Final = 20
 AMOUNT_MAX: Final = 2**53 - 1
 
-REFUSED_AMOUNTS: Final = (0, -1, 2**53, 2**63, 2**64, 10**30, 1.5, 1.0, 1e300, "1", True, False, None, [], {})
+REFUSED_AMOUNTS: Final[tuple[Any, ...]] = (
+    0,
+    -1,
+    2**53,
+    2**63,
+    2**64,
+    10**30,
+    1.5,
+    1.0,
+    1e300,
+    "1",
+    True,
+    False,
+    None,
+    [],
+    {},
+)
 TAKEN_AMOUNTS: Final = (1, 2**31 - 1, 2**31, 2**31 + 1, 2**53 - 1)
 CURRENCIES: Final = (("JPY", 1234), ("KWD", 1230), ("ISK", 1200), ("jpy", 50), ("usd", 50))
+
+_NO_CURRENCIES: Final[tuple[Any, ...]] = ("XXX", "US", "USDX", "ÚSD", "", 840, "uſd")
 
 
 def _statuses(answers: list[Answer]) -> Counter[tuple[int, str | None]]:
@@ -81,11 +99,11 @@ async def c3(run: Run, service: Service) -> None:
 
 
 async def _key_on_a_creation(shop: Shop, other: Shop, key: str, run: Run) -> None:
-    body = {"amount": run.rng.randint(1, 9999), "metadata": {"a": 1, "b": [1, 2]}}
+    body: dict[str, Any] = {"amount": run.rng.randint(1, 9999), "metadata": {"a": 1, "b": [1, 2]}}
     answers = await _at_once(shop, "/v1/orders", body, key)
     first = next(answer for answer in answers if answer.status == 201)
-    again = await shop.api.once("POST", "/v1/orders", raw=b'{"metadata":{"b":[1,2],"a":1},"amount":%d}' % body["amount"],
-                                key=key)  # fmt: skip
+    respelt = b'{ "metadata":{"b":[1,2],"a":1}, "amount":%d }' % body["amount"]
+    again = await shop.api.once("POST", "/v1/orders", raw=respelt, key=key)
     _require((again.status, again.raw) == (201, first.raw), f"replayed otherwise: {again}")
     _require(again.headers.get("Idempotent-Replayed") == "true", "a replay that does not say so")
     mismatch = await shop.api.once("POST", "/v1/orders", {**body, "amount": body["amount"] + 1}, key=key)
@@ -133,9 +151,9 @@ async def c4(run: Run, service: Service) -> None:
             paid = await shop.paid_order(run.rng, amount=amount, currency=currency)
             _require(paid["currency"] == currency.upper(), f"currency: {paid}")
             _require(paid["amountCaptured"] == amount, f"captured: {paid}")
-        for currency in ("XXX", "US", "USDX", "ÚSD", "", 840, "uſd"):
-            answer = await shop.api.once("POST", "/v1/orders", {"amount": 1, "currency": currency})
-            _require(answer.status == 400, f"currency {currency!r} was answered {answer.status}")
+        for code in _NO_CURRENCIES:
+            answer = await shop.api.once("POST", "/v1/orders", {"amount": 1, "currency": code})
+            _require(answer.status == 400, f"currency {code!r} was answered {answer.status}")
         run.say(str(await check(shop, other_orders=True)))
 
 

@@ -44,7 +44,7 @@ SAME_ADDRESSES = (
 async def test_one_address_is_one_account(api: Api, email: str) -> None:
     (await register(api)).must(201)
     answer = await register(api, email=email)
-    assert (answer.status, answer.code) in {(400, "email_exists"), (400, "validation_error")}
+    assert (answer.status, answer.code) == (400, "email_exists")
     assert answer.json["param"] == "email"
 
 
@@ -73,6 +73,10 @@ async def test_fifty_registrations_of_one_address_are_one_account(api: Api) -> N
         ({"email": f"{'a' * 65}@b.example"}, "email"),
         ({"email": "a@-b-.example"}, "email"),
         ({"email": None}, "email"),
+        ({"email": "a b@c.example"}, "email"),
+        ({"email": "a@b@c.example"}, "email"),
+        ({"email": "a@" + "b" * 300 + ".example"}, "email"),
+        ({"email": "x" * 60000}, "email"),
         ({"password": "short"}, "password"),
         ({"password": "x" * 129}, "password"),
         ({"password": 12345678}, "password"),

@@ -24,7 +24,7 @@ FULL: dict[str, Any] = {
     "externalId": "cart-1",
     "customerId": "cus_1",
     "customerEmail": "jane@customer.example",
-    "description": "Two books — \"très\" bien\n",
+    "description": 'Two books — "très" bien\n',
     "metadata": {"cart": "42", "nested": {"list": [1, 2.5, None, True]}, "": "empty"},
     "returnUrl": "https://shop.example/return?a=1",
     "cancelUrl": "http://shop.example:8080/cancel",
@@ -224,7 +224,9 @@ async def test_bad_queries_are_refused(api: Api, merchant: Merchant, query: str)
 
 async def test_sql_in_strings_is_text(api: Api, merchant: Merchant) -> None:
     text = "'; DROP TABLE orders; -- %s {} $1 \\ \" ` ${x}"
-    order = await api.new_order(merchant, externalId=text, customerId=text, description=text, metadata={text[:40]: text})
+    order = await api.new_order(
+        merchant, externalId=text, customerId=text, description=text, metadata={text[:40]: text}
+    )
     read = await api.order(merchant, order["id"])
     assert (read["externalId"], read["description"], read["metadata"]) == (text, text, {text[:40]: text})
 

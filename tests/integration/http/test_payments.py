@@ -190,9 +190,7 @@ async def test_fifty_payments_at_once_are_one(api: Api, merchant: Merchant) -> N
 async def test_fifty_refunds_at_once_never_exceed_the_capture(api: Api, merchant: Merchant) -> None:
     order = await api.captured_order(merchant, amount=1000)
     path = f"/v1/orders/{order['id']}/refund"
-    answers = await asyncio.gather(
-        *(api.call("POST", path, {"amount": 30}, key=merchant.api_key) for _ in range(50))
-    )
+    answers = await asyncio.gather(*(api.call("POST", path, {"amount": 30}, key=merchant.api_key) for _ in range(50)))
     accepted = [answer.json for answer in answers if answer.status == 201]
     assert len(accepted) == 33
     assert {answer.code for answer in answers if answer.status == 400} == {"refund_exceeds_captured"}
@@ -208,9 +206,7 @@ async def test_a_refund_waits_for_its_outcome(api: Api, merchant: Merchant) -> N
     order = await api.captured_order(merchant)
     path = f"/v1/orders/{order['id']}/refund"
     body = {"amount": 400, "reason": "wrong size"}
-    refunding = asyncio.create_task(
-        api.call("POST", path, body, key=merchant.api_key, headers={"Prefer": "wait=20"})
-    )
+    refunding = asyncio.create_task(api.call("POST", path, body, key=merchant.api_key, headers={"Prefer": "wait=20"}))
     await api.reached(order["id"], 4)
     listed = (await api.call("GET", f"{path}s", key=merchant.api_key)).must(200)
     await api.record(RecordRefundSucceeded(**api.head(order["id"]), refund_id=UUID(listed[0]["refundId"])))
@@ -254,9 +250,7 @@ async def test_capture_takes_less_and_only_once(api: Api, merchant: Merchant) ->
     await api.captured(order["id"], 700)
     read = await api.order(merchant, order["id"])
     assert (read["status"], read["amountCaptured"]) == ("captured", 700)
-    transactions = (
-        await api.call("GET", f"/v1/orders/{order['id']}/transactions", key=merchant.api_key)
-    ).must(200)
+    transactions = (await api.call("GET", f"/v1/orders/{order['id']}/transactions", key=merchant.api_key)).must(200)
     assert [(each["type"], each["amount"], each["status"]) for each in transactions] == [
         ("capture", 700, "success"),
         ("authorization", 1000, "success"),

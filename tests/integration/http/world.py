@@ -32,7 +32,7 @@ from payloops.values import new_id
 from tests.databases import TestDatabase
 
 SETTINGS = {
-    "JWT_SECRET": "a jwt secret of the tests of 40 characters",
+    "JWT_SECRET": "a jwt secret of the tests as long as the longest HMAC of JWT would like it to be",
     "ENCRYPTION_KEY": "an encryption key of the tests of 48 characters",
     "CORS_ORIGINS": "https://app.example.com,http://localhost:5173",
     "PAY_WAIT_S": "0",

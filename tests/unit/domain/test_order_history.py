@@ -111,6 +111,13 @@ def test_versions_are_consecutive(version: int) -> None:
         evolve(state_after(*PROCESSING), event(e.PaymentFailed, originator_version=version))
 
 
+@pytest.mark.parametrize("history", [AUTHORIZED, FAILED, (*PROCESSING, event(e.OrderCancelled))])
+def test_only_a_payment_that_we_ended_fails_after_its_course(history: tuple[Event, ...]) -> None:
+    assert isinstance(state_after(*history, event(e.PaymentFailed, ended=True)), Failed)
+    with pytest.raises(ImpossibleHistory):
+        state_after(*history, event(e.PaymentFailed))
+
+
 @pytest.mark.parametrize("happened", [event(e.PaymentCaptured, attempt=2), event(e.PaymentFailed, attempt=2)])
 def test_an_attempt_that_never_started_has_no_results(happened: Event) -> None:
     with pytest.raises(ImpossibleHistory, match="attempt 2"):

@@ -62,7 +62,7 @@ payment_reports = st.one_of(
         processor=processors,
         **IDS,
     ),
-    built(reports.RecordFailed, attempt=attempts, processor=processors, **IDS),
+    built(reports.RecordFailed, attempt=attempts, processor=processors, ended=st.booleans(), **IDS),
     built(reports.RecordVoided, attempt=attempts, processor=processors, processor_transaction_id=payment_ids),
     built(reports.RecordOutcomeUnknown, attempt=attempts, operation=st.sampled_from(["payment", "capture", "void"])),
     built(reports.RecordCaptureFailed, attempt=st.none() | attempts),
@@ -231,6 +231,7 @@ ONE_PAYMENT: Final = (
     command(reports.RecordAuthorized),
     command(reports.RecordCaptured),
     command(reports.RecordFailed),
+    command(reports.RecordFailed, ended=True),
     command(reports.RecordVoided),
     command(reports.RecordOutcomeUnknown),
 )
@@ -238,13 +239,14 @@ ONE_PAYMENT: Final = (
 
 def strongest(heard: Sequence[Any]) -> str | None:
     """The status that the strongest of the reports on one payment means."""
-    for report_class, word in (
-        (reports.RecordCaptured, "captured"),
-        (reports.RecordVoided, "cancelled"),
-        (reports.RecordAuthorized, "authorized"),
-        (reports.RecordFailed, "failed"),
+    for report, word in (
+        (command(reports.RecordCaptured), "captured"),
+        (command(reports.RecordFailed, ended=True), "failed"),
+        (command(reports.RecordVoided), "cancelled"),
+        (command(reports.RecordAuthorized), "authorized"),
+        (command(reports.RecordFailed), "failed"),
     ):
-        if any(isinstance(report, report_class) for report in heard):
+        if report in heard:
             return word
     return None
 

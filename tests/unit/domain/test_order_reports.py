@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from payloops.commands.order import CancelOrder
+from payloops.commands.order import CancelOrder, StartPayment
 from payloops.commands.order_reports import (
     RecordActionRequired,
     RecordAuthorized,
@@ -213,9 +213,80 @@ class TestFailureAndEndInAnyOrder:
         held = (*PROCESSING, event(PaymentAuthorized, processor_transaction_id="pay_1"))
         given(*held).when(command(RecordVoided, processor_transaction_id="pay_2")).then_nothing()
 
+    @pytest.mark.parametrize(
+        ("history", "report", "expected"),
+        [
+            ((*CALLING_OFF, event(PaymentProcessing)), command(RecordFailed), None),
+            (CALLING_OFF, command(RecordFailed, ended=True), "pi_1"),
+            (CALLING_OFF, command(RecordFailed, ended=True, processor_transaction_id=None), "pi_1"),
+        ],
+    )
+    def test_only_an_end_names_the_payment_that_is_over(
+        self, history: tuple[Event, ...], report: Any, expected: str | None
+    ) -> None:
+        given(*history).when(report).then(event(OrderCancelled, reason="sold out", processor_transaction_id=expected))
+
     @pytest.mark.parametrize("history", [CALLING_OFF, (*CALLING_OFF, event(PaymentProcessing))])
     def test_a_failure_while_being_cancelled_is_the_end(self, history: tuple[Event, ...]) -> None:
         given(*history).when(command(RecordFailed)).then(event(OrderCancelled, reason="sold out"))
+
+
+class TestAnEndOfOurs:
+    """We gave up waiting for the customer and had the processor end the payment: a failure, not a cancellation."""
+
+    GAVE_UP = command(RecordFailed, code="action_timeout", decline_code=None, ended=True)
+    TIMED_OUT = event(PaymentFailed, code="action_timeout", decline_code=None, ended=True)
+    ENDED = event(OrderCancelled, reason="abandoned", processor_transaction_id="pi_1")
+
+    def test_the_order_has_failed_and_can_be_paid_again(self) -> None:
+        given(*REQUIRES_ACTION).when(self.GAVE_UP).then(self.TIMED_OUT).then_state(Failed)
+        given(*REQUIRES_ACTION).when(self.GAVE_UP, command(StartPayment, payment_method_token="pm_other")).then(
+            event(
+                PaymentStarted,
+                attempt=2,
+                payment_method_token="pm_other",
+                workflow_id=f"payment-{ORDER_ID}-2",
+            )
+        )
+
+    def test_the_processors_word_of_it_changes_nothing(self) -> None:
+        given(*REQUIRES_ACTION, self.TIMED_OUT).when(command(RecordVoided)).then_nothing()
+
+    def test_the_processors_word_of_it_may_come_first(self) -> None:
+        given(*REQUIRES_ACTION, self.ENDED).when(self.GAVE_UP).then(self.TIMED_OUT).then_state(Failed)
+        given(*FAILED, self.ENDED).when(self.GAVE_UP).then(self.TIMED_OUT)
+        nameless = event(OrderCancelled)
+        given(*PROCESSING, nameless).when(self.GAVE_UP).then(self.TIMED_OUT)
+
+    def test_an_end_of_another_payment_is_not_it(self) -> None:
+        other = command(RecordFailed, ended=True, processor_transaction_id="pi_9")
+        given(*REQUIRES_ACTION, self.ENDED).when(other).then_nothing()
+        given(*PROCESSING, event(PaymentAuthorized, processor_transaction_id="pi_2")).when(
+            command(RecordFailed, ended=True)
+        ).then_nothing()
+
+    @pytest.mark.parametrize(
+        "history",
+        [CANCELLED, (*FAILED, event(OrderCancelled)), (*CALLING_OFF, ENDED), (*AUTHORIZED, event(CancelRequested))],
+    )
+    def test_it_does_not_undo_what_the_merchant_asked_for(self, history: tuple[Event, ...]) -> None:
+        given(*history).when(command(RecordFailed, ended=True, processor="stripe")).then_nothing()
+
+    def test_a_hold_that_it_released_is_no_money(self) -> None:
+        given(*PROCESSING, event(PaymentAuthorized)).when(self.GAVE_UP).then(self.TIMED_OUT).then_state(Failed)
+        given(*REQUIRES_ACTION, self.TIMED_OUT).when(command(RecordAuthorized)).then_nothing()
+
+    def test_a_hold_of_it_is_stale_also_after_the_merchant_cancelled(self) -> None:
+        history = (*REQUIRES_ACTION, self.TIMED_OUT, event(OrderCancelled))
+        given(*history).when(command(RecordAuthorized)).then_nothing()
+
+    def test_it_is_told_after_a_mere_failure_too(self) -> None:
+        given(*FAILED).when(self.GAVE_UP).then(self.TIMED_OUT).then_state(lambda state: state.ended)
+        given(*FAILED).when(self.GAVE_UP, self.GAVE_UP).then_nothing()
+
+    def test_money_taken_before_the_end_counts(self) -> None:
+        given(*REQUIRES_ACTION, self.TIMED_OUT).when(command(RecordCaptured)).then(event(PaymentCaptured))
+        given(*CAPTURED).when(self.GAVE_UP).then_nothing()
 
 
 class TestAmounts:
