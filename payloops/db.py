@@ -129,6 +129,8 @@ class Database:
         # When one connection went silent, those that have been idle since before that are most likely silent too; to
         # find out would take as long for each of them, and a new one costs a few milliseconds.
         if connection.last_used_s and connection.last_used_s < self._distrusted_until_s:
+            # The pool replaces connections that are closed; one that merely failed its check would come round again.
+            await connection.close()
             raise psycopg.OperationalError("the connection is as old as one that went silent")
         await _check(connection)
 

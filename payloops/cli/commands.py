@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "migrate": "bring the database to this release's schema",
     "schemas": "write the JSON schemas of all events to docs/events, or check them",
     "projections": "compare read tables with the log, or rebuild them",
+    "outbox": "list parked effects, or let one go on",
     "audit": "search the audit trail",
 }
 

@@ -228,8 +228,8 @@ def _announcement(settings: Settings, database: _Database) -> str:
     base = settings.base_url
     lines = [
         f"ready {base}",
-        f"  API           {base}/v1   (reference: {base}/docs)",
-        f"  health        {base}/health/ready   metrics: {base}/metrics",
+        f"  API           {base}/v1",
+        f"  health        {base}/health/ready",
         f"  engine        {settings.workflow_engine}",
         f"  database      {database.description}",
     ]

@@ -25,7 +25,7 @@ PORT: Final = 5432
 """Names the socket file; nothing listens on TCP."""
 
 _ACCOUNTS: Final = ("pgserver", "postgres", "nobody")
-_SOCKET_NAME: Final = f".s.PGSQL.{PORT}"
+SOCKET_NAME: Final = f".s.PGSQL.{PORT}"
 _SOCKET_PATH_BYTES_MAX: Final = 103  # sun_path holds 104 bytes on macOS and 108 on Linux, with a closing NUL
 _SYSTEM_DATA: Final = Path("/var/lib/payloops")
 
@@ -187,13 +187,13 @@ def make_socket_dir(home: Path, account: Account) -> Path:
     """A directory for the socket: in ``home``, or a short one under the temporary directory where that is too long."""
     inside = home / "run"
     plain = re.fullmatch(r"[A-Za-z0-9_./+-]+", str(inside))
-    if plain and len(os.fsencode(inside / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES_MAX:
+    if plain and len(os.fsencode(inside / SOCKET_NAME)) <= _SOCKET_PATH_BYTES_MAX:
         _make_private(inside, account)
         return inside
     key = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
     for base in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - owner and mode are checked below
         short = base / f"payloops-{account.uid}-{key}"
-        if len(os.fsencode(short / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES_MAX:
+        if len(os.fsencode(short / SOCKET_NAME)) <= _SOCKET_PATH_BYTES_MAX:
             with contextlib.suppress(FileExistsError):
                 short.mkdir(mode=0o700)
                 if account.switch:

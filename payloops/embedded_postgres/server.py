@@ -27,6 +27,7 @@ from psycopg import sql
 from payloops.embedded_postgres.places import (
     MAJOR_VERSION,
     PORT,
+    SOCKET_NAME,
     Account,
     EmbeddedPostgresError,
     make_socket_dir,
@@ -119,6 +120,8 @@ class EmbeddedPostgres(ServerAddress):
                 self._guard.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._guard.wait(2.0)
+            with contextlib.suppress(OSError):  # not empty after a kill
+                self.socket_dir.rmdir()
             self._lock.close()
 
 
@@ -140,6 +143,8 @@ def start(data_dir: Path, *, timeout_s: float = 30.0, overrides: Mapping[str, st
         _stop_leftover(cluster)
         _ensure_cluster(cluster, binaries, account)
         socket_dir = make_socket_dir(home, account)
+        for leftover in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):  # of a killed server; its number may be somebody's by now
+            (socket_dir / leftover).unlink(missing_ok=True)
         settings = {**SERVER_SETTINGS, **(overrides or {}), "unix_socket_directories": str(socket_dir)}
         command = [str(binaries / "postgres"), "-D", str(cluster), "-p", str(PORT)]
         for name, value in settings.items():

@@ -47,8 +47,8 @@ class App:
         self._access_log = AccessLog()
         self._loop = asyncio.get_running_loop()
 
-    async def respond(self, request: Request, *, close: bool) -> bytes:
-        """The whole reply to a request, as it goes on the wire."""
+    async def respond(self, request: Request) -> Reply:
+        """The reply to a request."""
         self._identify(request)
         headers = request.headers
         if "traceparent" in headers:
@@ -60,6 +60,10 @@ class App:
         if caller is not None and caller.guard.api_key_id is not None and reply.status != _UNAUTHORIZED:
             self._services.key_uses.used(caller.guard.api_key_id)
         self._access_log.note(request, reply.status, self._loop.time())
+        return reply
+
+    def write(self, reply: Reply, request: Request, *, close: bool) -> bytes:
+        """The reply as it goes on the wire."""
         return self._replies.write(reply, request, close=close)
 
     def refuse(self, error: PayloopsError, request: Request | None) -> bytes:

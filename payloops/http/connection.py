@@ -21,7 +21,7 @@ from aiohttp.streams import StreamReader
 
 from payloops.errors import PayloopsError
 from payloops.http.errors import HeadersTooLarge, MalformedRequest, PayloadTooLarge, RequestTimeout
-from payloops.http.message import Request
+from payloops.http.message import Reply, Request
 
 HEADERS_BYTES_MAX: Final = 32 * 1024
 LINE_BYTES_MAX: Final = 8190
@@ -49,8 +49,12 @@ _log = logging.getLogger(__name__)
 class Responder(Protocol):
     """What answers requests. Neither method raises."""
 
-    async def respond(self, request: Request, *, close: bool) -> bytes:
-        """The whole reply, as it goes on the wire. ``close``: it is the connection's last."""
+    async def respond(self, request: Request) -> Reply:
+        """The reply."""
+        ...
+
+    def write(self, reply: Reply, request: Request, *, close: bool) -> bytes:
+        """The reply as it goes on the wire. ``close``: it is the connection's last."""
         ...
 
     def refuse(self, error: PayloopsError, request: Request | None) -> bytes:
@@ -173,10 +177,11 @@ class Connection(BaseProtocol):
             return
         self._received_bytes = 0
         self._queue.extend(messages)
+        if len(self._queue) >= PIPELINE_MAX and not self._buffer_paused:
+            # The parser holds back the rest by itself, see _resume_pipeline.
+            self._pause_reading_for_buffer()
         if not self._answering:
             self._next()
-        if len(self._queue) >= PIPELINE_MAX and not self._buffer_paused:
-            self._pause_reading_for_buffer()
 
     def _watch_size(self, *, first: bool) -> None:
         """A part of a head or of a body came: neither may go on for ever. ``first``: of a head it is the first."""
@@ -248,9 +253,10 @@ class Connection(BaseProtocol):
         except ConnectionError:
             self.abort()
             return
+        responder = self._server.responder
+        reply = await responder.respond(request)
         close = message.should_close or self._finishing or self._server.stopping
-        reply = await self._server.responder.respond(request, close=close)
-        await self._write(reply, close=close)
+        await self._write(responder.write(reply, request, close=close), close=close)
 
     async def _read(self, message: RawRequestMessage, body: StreamReader, limit: int) -> bytes:
         """The whole body. Raises PayloadTooLarge, RequestTimeout, MalformedRequest, ConnectionError."""

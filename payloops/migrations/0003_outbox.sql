@@ -14,6 +14,8 @@ CREATE TABLE outbox (
     traceparent text,
     -- when a relay may take it; while one has it, the end of its lease
     due_at timestamptz NOT NULL DEFAULT now(),
+    -- how often a relay has taken it: from the second time on it may have been carried out before
+    claims integer NOT NULL DEFAULT 0,
     -- failures that count towards parking
     attempts integer NOT NULL DEFAULT 0,
     -- fencing: another number with each claim; a relay that lost its lease can't finish the row

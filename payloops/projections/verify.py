@@ -1,12 +1,14 @@
 """Does every read table say what the log says? The log is folded from its beginning and compared with the tables.
 
-All is read in one snapshot, so it may run while others write. Streams are folded one after the other and compared in
-batches: memory depends on the longest stream, not on the log.
+It may run while others write: whole streams are folded and compared batch by batch, each batch in a snapshot of its
+own. Memory depends on the longest stream, not on the log; and no snapshot lives so long that it keeps dead rows of busy
+tables from being cleaned up.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, get_args
@@ -20,6 +22,7 @@ from payloops.events import merchant_state, order_state
 from payloops.events.codec import UnreadableEvent
 from payloops.events.merchant import MerchantEvent
 from payloops.events.order import OrderEvent
+from payloops.events.registry import EARLIER_TOPICS
 from payloops.events.store import EventStore
 from payloops.projections.base import InlineProjection, Row
 from payloops.projections.merchants import API_KEYS, MERCHANTS, PROCESSOR_CONFIGS
@@ -31,6 +34,7 @@ PAGE_EVENTS: Final = 1000
 BATCH_ROWS: Final = 2000
 """Expected rows that are collected before they are compared."""
 BATCH_STREAMS: Final = 1000
+VERSION_MAX: Final = 2**63 - 1
 REPORTED_MAX: Final = 200
 """Differences, and offenders of each rule, that a report names; all are counted."""
 
@@ -54,6 +58,12 @@ class Fold:
     initial: Any
     evolve: Callable[[Any, Any], Any]
     tables: tuple[StreamTable, ...]
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics of its events, earlier versions' too."""
+        earlier = [topic for topic, event_class in EARLIER_TOPICS.items() if event_class in self.events]
+        return [event_class.TOPIC for event_class in self.events] + earlier
 
 
 FOLDS: Final = (
@@ -124,144 +134,141 @@ async def verify(database: Database, store: EventStore, *, folds: tuple[Fold, ..
     Raises psycopg.Error and psycopg_pool.PoolTimeout when the database can't be read.
     """
     report = Report(rows={table.projection.table: 0 for fold in folds for table in fold.tables})
-    async with database.connection() as connection, connection.transaction():
-        await connection.execute(_SQL["begin"])
-        await connection.execute(_SQL["patience"])
-        batch = _Batch(connection, report)
-        async for stream in _streams(connection, store, folds, report):
-            await batch.add(stream)
-        await batch.compare()
-        for table in (table for fold in folds for table in fold.tables):
-            await _compare_totals(connection, table, report)
-        await _check_log(connection, report)
-        await _check_rules(connection, report)
+    async with database.connection() as connection:
+        async with _snapshot(connection):
+            ((before,),) = await _rows(connection, _SQL["event_count"], ())
+        after: UUID | None = UUID(int=0)
+        while after is not None:
+            async with _snapshot(connection):
+                streams = await _read_streams(connection, store, folds, after)
+                await _compare(connection, streams, folds, report)
+            after = streams[-1].id if streams else None
+        for fold in folds:
+            for table in fold.tables:
+                async with _snapshot(connection):
+                    await _look_for_strays(connection, fold, table, report)
+        if report.events < before:
+            report.violates(f"the log had {before} events, {report.events} were found in its streams")
+        async with _snapshot(connection):
+            await _check_log(connection, report)
+        for rule in RULES:
+            async with _snapshot(connection):
+                await _check_rule(connection, *rule, report)
     return report
 
 
-class _Stream:
-    """A stream being folded."""
+@asynccontextmanager
+async def _snapshot(connection: Connection) -> AsyncIterator[None]:
+    async with connection.transaction():
+        await connection.execute(_SQL["begin"])
+        await connection.execute(_SQL["patience"])
+        yield
 
-    def __init__(self, stream_id: UUID, fold: Fold | None) -> None:
+
+class _Stream:
+    """A stream being folded. ``problem`` says why it can't be; its rows are then left out of the comparison."""
+
+    def __init__(self, stream_id: UUID, folds: tuple[Fold, ...]) -> None:
         self.id = stream_id
-        self.fold = fold
+        self.fold: Fold | None = None
         self.version = 0
+        self.events = 0
         self.rows: dict[str, dict[Any, Row]] = {}
         self.problem: str | None = None
-        self._state = None if fold is None else fold.initial
+        self._folds = folds
+        self._state: Any = None
 
-    def take(self, stored: StoredEvent, event: Any) -> None:
+    def take(self, store: EventStore, stored: StoredEvent) -> None:
         """Fold one event. What can't be folded makes the stream a problem, not an exception."""
         place = f"stream {self.id} version {stored.originator_version} ({stored.topic})"
-        if stored.originator_version != self.version + 1:
-            self.problem = f"{place}: follows version {self.version}"
-        self.version = stored.originator_version
+        follows, self.version = self.version, stored.originator_version
+        self.events += 1
         if self.problem is not None:
             return
-        if self.fold is None or not isinstance(event, self.fold.events):
-            self.problem = f"{place}: no read model knows this kind of stream"
+        if self.version != follows + 1:
+            self.problem = f"{place}: follows version {follows}"
             return
         try:
-            after = self.fold.evolve(self._state, event)
-            for table in self.fold.tables:
-                projection = table.projection
-                rows = projection.rows(self._state, event, after)
-                if rows:
-                    projection.merge(self.rows.setdefault(projection.table, {}), rows)
+            self._fold(store.from_stored(stored))
+        except UnreadableEvent:
+            self.problem = f"{place}: can't be read"
         except Exception as error:  # noqa: BLE001 - whatever a fold raises is a finding about this stream
             self.problem = f"{place}: {type(error).__name__}"
-            return
-        self._state = after
+
+    def _fold(self, event: Any) -> None:
+        if self.fold is None:
+            self.fold = next((fold for fold in self._folds if isinstance(event, fold.events)), None)
+            if self.fold is None:
+                raise LookupError("no read model knows this kind of stream")
+            self._state = self.fold.initial
+        before, self._state = self._state, self.fold.evolve(self._state, event)
+        for table in self.fold.tables:
+            projection = table.projection
+            rows = projection.rows(before, event, self._state)
+            if rows:
+                projection.merge(self.rows.setdefault(projection.table, {}), rows)
 
 
-async def _streams(
-    connection: Connection, store: EventStore, folds: tuple[Fold, ...], report: Report
-) -> AsyncIterator[_Stream]:
-    """All streams, folded, in order of their ids."""
-    stream: _Stream | None = None
-    async for stored in _events(connection):
-        report.events += 1
-        event: Any = None
-        unreadable: str | None = None
-        try:
-            event = store.from_stored(stored)
-        except UnreadableEvent as error:
-            unreadable = str(error)
-        if stream is None or stream.id != stored.originator_id:
-            if stream is not None:
-                yield stream
-            fold = next((fold for fold in folds if isinstance(event, fold.events)), None)
-            stream = _Stream(UUID(str(stored.originator_id)), fold)
-        if unreadable is not None and stream.problem is None:
-            stream.problem = f"{unreadable}: can't be read"
-        stream.take(stored, event)
-    if stream is not None:
-        yield stream
-
-
-async def _events(connection: Connection) -> AsyncIterator[StoredEvent]:
-    after: tuple[UUID, int] = (UUID(int=0), 0)
+async def _read_streams(
+    connection: Connection, store: EventStore, folds: tuple[Fold, ...], after: UUID
+) -> list[_Stream]:
+    """The next streams in order of their ids, whole and folded; none at the end of the log."""
+    streams: list[_Stream] = []
+    place: tuple[UUID, int] = (after, VERSION_MAX)
     while True:
-        cursor = await connection.execute(_SQL["events_page"], (*after, PAGE_EVENTS), prepare=True)
-        page = await cursor.fetchall()
+        page = await _rows(connection, _SQL["events_page"], (*place, PAGE_EVENTS))
         for stream_id, version, topic, state in page:
-            yield StoredEvent(stream_id, version, topic, bytes(state))
+            if not streams or streams[-1].id != stream_id:
+                if len(streams) >= BATCH_STREAMS or _row_count(streams) >= BATCH_ROWS:
+                    return streams
+                streams.append(_Stream(stream_id, folds))
+            streams[-1].take(store, StoredEvent(stream_id, version, topic, bytes(state)))
         if len(page) < PAGE_EVENTS:
-            return
-        after = (page[-1][0], page[-1][1])
+            return streams
+        place = (page[-1][0], page[-1][1])
 
 
-class _Batch:
-    """Streams whose rows wait to be compared."""
+def _row_count(streams: list[_Stream]) -> int:
+    return sum(len(rows) for stream in streams for rows in stream.rows.values())
 
-    def __init__(self, connection: Connection, report: Report) -> None:
-        self._connection = connection
-        self._report = report
-        self._streams: list[_Stream] = []
-        self._rows = 0
 
-    async def add(self, stream: _Stream) -> None:
-        self._report.streams += 1
+async def _compare(connection: Connection, streams: list[_Stream], folds: tuple[Fold, ...], report: Report) -> None:
+    report.streams += len(streams)
+    report.events += sum(stream.events for stream in streams)
+    for stream in streams:
         if stream.problem is not None:
-            self._report.violates(stream.problem)
-        self._streams.append(stream)
-        self._rows += sum(len(rows) for rows in stream.rows.values())
-        if self._rows >= BATCH_ROWS or len(self._streams) >= BATCH_STREAMS:
-            await self.compare()
-
-    async def compare(self) -> None:
-        streams, self._streams, self._rows = self._streams, [], 0
-        folds = {id(stream.fold): stream.fold for stream in streams if stream.fold is not None}
-        for fold in folds.values():
-            of_fold = [stream for stream in streams if stream.fold is fold]
+            report.violates(stream.problem)
+    for fold in folds:
+        of_fold = [stream for stream in streams if stream.fold is fold]
+        if of_fold:
             for table in fold.tables:
-                await self._compare_table(table, of_fold)
+                await _compare_table(connection, table, of_fold, report)
 
-    async def _compare_table(self, table: StreamTable, streams: list[_Stream]) -> None:
-        projection = table.projection
-        query = _composed("rows_of_streams", table)
-        cursor = await self._connection.execute(query, ([stream.id for stream in streams],))
-        found = {row[0]: dict(zip(projection.columns, row[1:], strict=True)) for row in await cursor.fetchall()}
-        self._report.rows[projection.table] += len(found)
-        for stream in streams:
-            for key, row in stream.rows.get(projection.table, {}).items():
-                self._compare_row(projection, key, row, found.pop(key, None), foldable=stream.problem is None)
-        broken = {stream.id for stream in streams if stream.problem is not None}
-        for key, row in found.items():
-            if row[table.stream_column] not in broken:
-                self._report.differs(Difference(projection.table, str(key), None, None, "a row"))
 
-    def _compare_row(
-        self, projection: InlineProjection, key: Any, expected: Row, found: Row | None, *, foldable: bool
-    ) -> None:
-        if not foldable:
-            return
-        if found is None:
-            self._report.differs(Difference(projection.table, str(key), None, "a row", None))
-            return
-        for column in projection.columns:
-            ours, theirs = normalized(expected[column]), normalized(found[column])
-            if ours != theirs or type(ours) is not type(theirs):
-                self._report.differs(Difference(projection.table, str(key), column, ours, theirs))
+async def _compare_table(connection: Connection, table: StreamTable, streams: list[_Stream], report: Report) -> None:
+    projection = table.projection
+    rows = await _rows(connection, _composed("rows_of_streams", table), ([stream.id for stream in streams],))
+    found = {row[0]: dict(zip(projection.columns, row[1:], strict=True)) for row in rows}
+    report.rows[projection.table] += len(found)
+    for stream in streams:
+        for key, row in stream.rows.get(projection.table, {}).items():
+            theirs = found.pop(key, None)
+            if stream.problem is None:
+                _compare_row(projection, key, row, theirs, report)
+    broken = {stream.id for stream in streams if stream.problem is not None}
+    for key, row in found.items():
+        if row[table.stream_column] not in broken:
+            report.differs(Difference(projection.table, str(key), None, None, "a row"))
+
+
+def _compare_row(projection: InlineProjection, key: Any, expected: Row, found: Row | None, report: Report) -> None:
+    if found is None:
+        report.differs(Difference(projection.table, str(key), None, "a row", None))
+        return
+    for column in projection.columns:
+        ours, theirs = normalized(expected[column]), normalized(found[column])
+        if ours != theirs or type(ours) is not type(theirs):
+            report.differs(Difference(projection.table, str(key), column, ours, theirs))
 
 
 def normalized(value: Any) -> Any:
@@ -279,19 +286,13 @@ def normalized(value: Any) -> Any:
             return value
 
 
-async def _compare_totals(connection: Connection, table: StreamTable, report: Report) -> None:
-    """Rows of no stream, or of a stream of another kind, were not met while folding."""
-    name = table.projection.table
-    strays = await _rows(connection, _composed("rows_without_stream", table), (REPORTED_MAX,))
+async def _look_for_strays(connection: Connection, fold: Fold, table: StreamTable, report: Report) -> None:
+    """Rows of no stream, or of a stream of another kind, are not met while folding."""
+    strays = await _rows(connection, _composed("rows_without_stream", table), (fold.topics, REPORTED_MAX))
     for key, _ in strays:
-        report.differs(Difference(name, str(key), None, None, "a row"))
-    stray_count = strays[0][1] if strays else 0
-    report.difference_count += stray_count - len(strays)
-    ((total,),) = await _rows(connection, _composed("row_count", table), ())
-    misplaced = total - stray_count - report.rows[name]
-    if misplaced:
-        report.violates(f"{name}: {misplaced} rows name a stream of another kind")
-    report.rows[name] = total
+        report.differs(Difference(table.projection.table, str(key), None, None, "a row"))
+    if strays:
+        report.difference_count += strays[0][1] - len(strays)
 
 
 async def _check_log(connection: Connection, report: Report) -> None:
@@ -303,21 +304,21 @@ async def _check_log(connection: Connection, report: Report) -> None:
         report.violates(f"the log has {count} events at positions {first} to {last}: some are missing")
     if head != last:
         report.violates(f"log_head says {head}, the last event is at {last}")
-    if count != report.events:
-        report.violates(f"{report.events} events were folded, the log has {count}")
 
 
-async def _check_rules(connection: Connection, report: Report) -> None:
-    rules = (
-        ("orders_out_of_bounds", "order {}: 0 <= refunded <= captured <= amount does not hold"),
-        ("orders_with_other_refunds", "order {}: amount_refunded is not the sum of its refunds"),
-        ("orders_refunded_beyond_captured", "order {}: its refunds, pending ones included, exceed what was captured"),
-        ("idempotency_keys_twice", "idempotency key {}: more than one row"),
-        ("claims_without_stream", "claim {}: its owner has no stream"),
-    )
-    for block, sentence in rules:
-        for (offender,) in await _rows(connection, _SQL[block], (REPORTED_MAX,)):
-            report.violates(sentence.format(offender))
+RULES: Final = (
+    ("orders_out_of_bounds", "order {}: 0 <= refunded <= captured <= amount does not hold"),
+    ("orders_with_other_refunds", "order {}: amount_refunded is not the sum of its refunds"),
+    ("orders_refunded_beyond_captured", "order {}: its refunds, pending ones included, exceed what was captured"),
+    ("idempotency_keys_twice", "idempotency key {}: more than one row"),
+    ("claims_without_stream", "claim {}: its owner has no stream"),
+)
+"""Queries for offenders, and what is said of each."""
+
+
+async def _check_rule(connection: Connection, block: str, sentence: str, report: Report) -> None:
+    for (offender,) in await _rows(connection, _SQL[block], (REPORTED_MAX,)):
+        report.violates(sentence.format(offender))
 
 
 async def _rows(

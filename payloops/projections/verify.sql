@@ -1,10 +1,10 @@
--- All of it runs in one read-only snapshot. {table}, {columns}, {key} and {stream} are identifiers.
+-- Each batch and each rule is read in a read-only snapshot. {table}, {columns}, {key} and {stream} are identifiers.
 
 -- name: begin
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 
 -- name: patience
--- A full scan of a long log takes its time; folding a page in between must not look idle.
+-- A full scan of a long log takes its time; folding a batch in between must not look idle.
 SELECT set_config('statement_timeout', '600s', true), set_config('idle_in_transaction_session_timeout', '60s', true);
 
 -- name: events_page
@@ -17,13 +17,16 @@ LIMIT %s;
 -- name: rows_of_streams
 SELECT {columns} FROM {table} WHERE {stream} = ANY (%s);
 
--- name: row_count
-SELECT count(*) FROM {table};
+-- name: event_count
+SELECT count(*) FROM stored_events;
 
 -- name: rows_without_stream
+-- A stream's first event says of what kind it is.
 SELECT t.{key}, count(*) OVER ()
 FROM {table} t
-WHERE NOT EXISTS (SELECT FROM stored_events s WHERE s.originator_id = t.{stream})
+WHERE NOT EXISTS (
+    SELECT FROM stored_events s
+    WHERE s.originator_id = t.{stream} AND s.originator_version = 1 AND s.topic = ANY (%s))
 ORDER BY t.{key}
 LIMIT %s;
 

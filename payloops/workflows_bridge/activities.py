@@ -37,6 +37,8 @@ NOT_CONFIGURED: Final = Outcome(
     message="The merchant has no configuration of this processor any more.",
 )
 
+MOVES_MONEY: Final = frozenset({Activity.CHARGE, Activity.CAPTURE, Activity.CANCEL, Activity.REFUND})
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +49,8 @@ class Caller:
     workflow_id: str
     correlation_id: str
     traceparent: str | None = None
+    repeated: bool = False
+    """Whether this very call may have been made before, and its answer lost: then a refused key proves nothing."""
 
 
 class Activities:
@@ -82,7 +86,8 @@ class Activities:
         activity = self._by_name.get(name)
         if activity is None:
             raise ContractViolation(f"there is no activity {name}")
-        return await activity(told, caller)
+        result = await activity(told, caller)
+        return {**result, "repeated": True} if caller.repeated and name in MOVES_MONEY else result
 
     # --------------------------------------------------------------------------------------------------------- payments
 
@@ -150,10 +155,9 @@ class Activities:
         Answers ``status``, and ``current``: whether money held for this attempt is to be captured now; or ``refused``,
         when what the processor told does not fit the order.
         """
-        state = await self.order(told)
         number = told.get("attempt")
         if number is None:
-            number = duty.payment_called(state, told.get("transactionId")).attempt
+            number = duty.payment_called(await self.order(told), told.get("transactionId")).attempt
         command = payment_report(told, number, now=self._clock.now(), meta=_meta(caller))
         try:
             executed = await self._handler.execute(self._orders, UUID(told["orderId"]), command)

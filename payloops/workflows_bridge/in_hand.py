@@ -42,6 +42,11 @@ class RowInHand:
         """The embedded engine's workflow of the row's key."""
         return self.row.run
 
+    @property
+    def repeated(self) -> bool:
+        """Whether the row was in hand before."""
+        return self.row.claims > 1
+
     def now_s(self) -> float:
         """The database's time, carried on by our monotonic clock: a jump of the machine's clock changes nothing."""
         return self.row.now_s + (time.monotonic() - self.row.claimed_s)

@@ -3,6 +3,7 @@
 -- name: claim
 -- The rows that are due, whose lane is not full and before which no row of the same key is due or in hand; at most one a
 -- key. While a row is in hand due_at is the end of its lease, so that the index leads only to rows that can be had.
+-- A wake holds up others from when it is due; also while it waits to be tried again, for it may have done a part.
 WITH free AS (
     SELECT o.seq
     FROM outbox o
@@ -12,7 +13,7 @@ WITH free AS (
       AND NOT EXISTS (
           SELECT FROM outbox e
           WHERE e.key = o.key AND e.parked_at IS NULL AND e.seq < o.seq
-            AND (e.kind <> 'wake' OR e.due_at <= now() OR e.lease_until > now()))
+            AND (e.kind <> 'wake' OR e.claims > 0 OR e.due_at <= now()))
       AND NOT (o.kind = 'wake' AND EXISTS (
           SELECT FROM outbox e
           WHERE e.key = o.key AND e.parked_at IS NULL AND e.seq > o.seq AND e.lease_until > now()))
@@ -21,14 +22,15 @@ WITH free AS (
     FOR UPDATE OF o SKIP LOCKED
 ), taken AS (
     UPDATE outbox o
-    SET lease_token = %(token)s,
+    SET claims = o.claims + 1,
+        lease_token = %(token)s,
         lease_until = now() + %(lease_s)s * interval '1 second',
         due_at = now() + %(lease_s)s * interval '1 second'
     FROM free
     WHERE o.seq = free.seq
-    RETURNING o.seq, o.id, o.key, o.lane, o.kind, o.payload, o.correlation_id, o.traceparent, o.attempts, o.created_at
+    RETURNING o.seq, o.id, o.key, o.lane, o.kind, o.payload, o.correlation_id, o.traceparent, o.claims, o.attempts, o.created_at
 )
-SELECT t.seq, t.id, t.key, t.lane, t.kind, t.payload, t.correlation_id, t.traceparent, t.attempts,
+SELECT t.seq, t.id, t.key, t.lane, t.kind, t.payload, t.correlation_id, t.traceparent, t.claims, t.attempts,
     extract(epoch FROM clock_timestamp() - t.created_at)::float8,
     extract(epoch FROM clock_timestamp())::float8,
     r.type, r.state, r.version, r.status

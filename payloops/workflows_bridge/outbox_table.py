@@ -45,7 +45,10 @@ class ClaimedRow:
     payload: Mapping[str, Any] = field(repr=False)
     correlation_id: str
     traceparent: str | None
+    claims: int
+    """How often it was claimed, this time included."""
     attempts: int
+    """How often it failed."""
     age_s: float
     """Since it was written."""
     now_s: float
@@ -179,7 +182,7 @@ class OutboxTable:
 
 
 def _claimed(row: Sequence[Any], token: int, claimed_s: float) -> ClaimedRow:
-    seq, row_id, key, lane, kind, payload, correlation_id, traceparent, attempts, age_s, now_s, *run = row
+    seq, row_id, key, lane, kind, payload, correlation_id, traceparent, claims, attempts, age_s, now_s, *run = row
     workflow_type, state, version, status = run
     return ClaimedRow(
         seq=seq,
@@ -191,6 +194,7 @@ def _claimed(row: Sequence[Any], token: int, claimed_s: float) -> ClaimedRow:
         payload=payload,
         correlation_id=correlation_id,
         traceparent=traceparent,
+        claims=claims,
         attempts=attempts,
         age_s=age_s,
         now_s=now_s,

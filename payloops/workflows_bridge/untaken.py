@@ -12,7 +12,7 @@ from payloops.workflows_bridge import duty
 from payloops.workflows_bridge.activities import Activities, Caller
 from payloops.workflows_bridge.contracts import Signal, SignalWorkflow
 from payloops.workflows_bridge.engines.base import Work
-from payloops.workflows_bridge.machines.results import Outcome, Told
+from payloops.workflows_bridge.machines.results import Activity, Outcome, Told
 from payloops.workflows_bridge.relay import TryLater
 
 ASK_AGAIN_S: Final = 30.0
@@ -47,12 +47,13 @@ class DirectMoves:
             "processorOrderId": None,
             "processorTransactionId": None,
         }
-        caller = Caller(signal.workflow_id, work.correlation_id, work.traceparent)
+        caller = Caller(signal.workflow_id, work.correlation_id, work.traceparent, repeated=work.repeated)
         work.require_lease()
-        ask = self._activities.cancel if cancels else self._activities.ask
-        report = _report(Outcome.from_json(await ask(told, caller)), cancels=cancels)
+        activity = Activity.CANCEL if cancels else Activity.ASK
+        outcome = Outcome.from_json(await self._activities.call(activity, told, caller))
+        report = _report(outcome, cancels=cancels)
         if report is not None:
-            await self._activities.record_payment({**told, **report}, caller)
+            await self._activities.call(Activity.RECORD_PAYMENT, {**told, **report}, caller)
 
 
 def _report(outcome: Outcome, *, cancels: bool) -> dict[str, Any] | None:
@@ -69,6 +70,8 @@ def _report(outcome: Outcome, *, cancels: bool) -> dict[str, Any] | None:
         case Told.DECLINED if not cancels:
             words = {"code": outcome.code, "declineCode": outcome.decline_code, "message": outcome.message}
             return {"report": "failed", **words, **ids}
+        case Told.MISCONFIGURED if outcome.repeated:
+            raise TryLater(ASK_AGAIN_S)
         case Told.UNKNOWN | Told.RETRYABLE:
             raise TryLater(max(ASK_AGAIN_S, outcome.retry_after_s or 0))
         case _ if cancels and outcome.told is not Told.OBSOLETE:

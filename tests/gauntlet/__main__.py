@@ -11,6 +11,7 @@ import contextlib
 import secrets
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 
 from tests.gauntlet import mutants
@@ -51,7 +52,8 @@ def _run(row: Row, times: int, seed: int, shared: Shared) -> bool:
         elif row.own is not None:
             asyncio.run(row.own(run))
     except Exception as problem:  # noqa: BLE001 - whatever went wrong, the other rows are run and this one is named
-        print(f"{row.id} BROKEN (make gauntlet T={row.id} N={times} SEED={seed}):\n{problem!r}\n{problem}", flush=True)
+        print(f"{row.id} BROKEN (make gauntlet T={row.id} N={times} SEED={seed}):", flush=True)
+        traceback.print_exception(problem, limit=-4, file=sys.stdout)
         return False
     print(f"{row.id} holds, {time.monotonic() - began_s:.1f} s", flush=True)
     return True

@@ -12,6 +12,7 @@ from typing import Any, Final
 from payloops.db import Database
 from payloops.events.store import EventStore
 from payloops.projections.verify import verify
+from payloops.workflows_bridge.processors.amounts import from_stripe
 from tests.gauntlet.client import Acknowledged
 from tests.gauntlet.shop import Shop
 
@@ -176,8 +177,8 @@ def _books(orders: dict[str, Any], refunds: dict[str, Any], ledger: dict[str, An
         held = [each for each in payments[order_id] if each["status"] == "requires_capture"]
         if len(with_money) > 1 or len(held) > 1:
             problems.append(f"order {order_id} was charged {len(with_money)} times and held {len(held)} times")
-        theirs = sum(each["amountCaptured"] for each in with_money)
-        given_back = sum(each["amountRefunded"] for each in with_money)
+        theirs = sum(from_stripe(each["amountCaptured"], each["currency"]) for each in with_money)
+        given_back = sum(from_stripe(each["amountRefunded"], each["currency"]) for each in with_money)
         if (captured, refunded) != (theirs, given_back):
             problems.append(
                 f"order {order_id} ({status}): captured {captured}, refunded {refunded};"

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -193,6 +195,13 @@ class Service:
         self.postgres = embedded_postgres.start(self.directory)
 
 
+def _kept_logs(directory: Path) -> Path:
+    kept = Path(tempfile.mkdtemp(prefix="payloops-gauntlet-"))
+    for log in (*directory.glob("*.log"), *directory.glob("postgres/*.log")):
+        shutil.copy(log, kept)
+    return kept
+
+
 def _environ(settings: Mapping[str, str]) -> dict[str, str]:
     # A process that is killed reports no coverage; measuring it would only slow it down.
     kept = {
@@ -257,6 +266,9 @@ def prepared(**settings: str) -> Iterator[Service]:
         try:
             migrate(postgres.owner_dsn, app_dsn=postgres.app_dsn)
             yield service
+        except Exception as problem:
+            problem.add_note(f"the logs are kept in {_kept_logs(directory)}")
+            raise
         finally:
             service.stop()
             service.postgres.stop()

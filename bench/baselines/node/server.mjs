@@ -11,7 +11,7 @@ import { Hono } from "hono";
 import postgres from "postgres";
 
 const AMOUNT_MAX = Number.MAX_SAFE_INTEGER;
-const CONNECTIONS = 4;
+const CONNECTIONS = 10;
 
 const apiKeys = pgTable("api_keys", {
   id: uuid("id").primaryKey(),

@@ -74,6 +74,11 @@ class Work(Protocol):
         """The embedded engine's workflow of the row's key."""
         ...
 
+    @property
+    def repeated(self) -> bool:
+        """Whether the row was in hand before: what it causes may have happened already, in part or as a whole."""
+        ...
+
     def now_s(self) -> float:
         """Unix seconds by the database's clock."""
         ...

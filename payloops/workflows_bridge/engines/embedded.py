@@ -70,7 +70,7 @@ class EmbeddedEngine:
     async def _drive(self, workflow: str, step: Step[Any], version: int, work: Work) -> Taken:
         """Do what the machine wants until it waits or ends. ``version`` is the run's, 0 for a new one."""
         machine = self._machine(workflow)
-        caller = Caller(work.key, work.correlation_id, work.traceparent)
+        caller = Caller(work.key, work.correlation_id, work.traceparent, repeated=work.repeated)
         for _ in range(CALLS_MAX):
             match step.effect:
                 case CallActivity(name, payload):

@@ -110,10 +110,11 @@ class PaymentMachine(Course[PaymentState]):
         return self.call_record(replace(state, held=outcome.amount), report, _HELD, result=result)
 
     def _refused(self, state: PaymentState, activity: str, outcome: Outcome, now_s: float) -> Step[PaymentState]:
-        if activity == Activity.CANCEL and state.cancel:
+        certain = outcome.told is Told.DECLINED or not state.progress.doubt
+        if activity == Activity.CANCEL and state.cancel and certain:
             return self._not_cancelled(state, outcome.code, outcome.message)
         declined = outcome.told is Told.DECLINED and activity in (Activity.CHARGE, Activity.ASK)
-        unfit = outcome.told is Told.MISCONFIGURED and activity == Activity.CHARGE and not state.progress.doubt
+        unfit = outcome.told is Told.MISCONFIGURED and activity == Activity.CHARGE and certain
         if declined or unfit:
             return self._failed(state, outcome, outcome.code or "payment_failed", outcome.message)
         return self._no_answer(state, activity, outcome, now_s)

@@ -189,6 +189,8 @@ class Course(ABC, Generic[S]):
         progress = state.progress
         if progress.account is None and activity == self.act:
             progress = replace(progress, account=outcome.account)
+        if outcome.repeated:
+            progress = replace(progress, doubt=True)
         pauses = self.schedule.quick_retries_s
         if outcome.told is Told.RETRYABLE and progress.quick < len(pauses):
             pause_s = max(pauses[progress.quick], outcome.retry_after_s or 0)

@@ -47,6 +47,8 @@ class Outcome:
 
     told: Told
     account: str | None = None
+    repeated: bool | None = None
+    """Whether the call may have been made before, and its answer lost."""
     processor_order_id: str | None = None
     processor_transaction_id: str | None = None
     processor_refund_id: str | None = None
@@ -77,6 +79,7 @@ class Outcome:
 _WIRE = {
     "told": "told",
     "account": "account",
+    "repeated": "repeated",
     "processor_order_id": "processorOrderId",
     "processor_transaction_id": "processorTransactionId",
     "processor_refund_id": "processorRefundId",

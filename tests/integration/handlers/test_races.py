@@ -53,20 +53,25 @@ class Rival:
         monkeypatch.setattr(self.here.store, "append", append)
 
 
+@pytest.fixture
+def rival(here: Process, there: Process, shop: Guard, monkeypatch: pytest.MonkeyPatch) -> Rival:
+    made = Rival(here, there, shop.merchant_id, times=0)
+    made.step_in(monkeypatch)
+    return made
+
+
 @pytest.mark.parametrize("cached", [True, False], ids=["state cached", "state not cached"])
 @pytest.mark.parametrize("lost", range(RELOADS_MAX + 2))
-async def test_a_lost_race_is_run_again_from_the_log_three_times_at_most(
-    here: Process, there: Process, shop: Guard, monkeypatch: pytest.MonkeyPatch, lost: int, cached: bool
-) -> None:
-    merchant_id = shop.merchant_id
+async def test_a_lost_race_is_run_again_from_the_log_three_times_at_most(rival: Rival, lost: int, cached: bool) -> None:
+    here, there, merchant_id = rival.here, rival.there, rival.merchant_id
     if not cached:
         here.handler._cache.clear()
-    rival = Rival(here, there, merchant_id, times=lost)
-    rival.step_in(monkeypatch)
+    rival.times = lost
     command = rename(merchant_id, "in the end")
     if lost <= RELOADS_MAX:
-        done = await here.handler.execute(MERCHANT, merchant_id, command)
-        assert (done.state.name, done.state.version) == ("in the end", 2 + lost + 1)
+        await here.handler.execute(MERCHANT, merchant_id, command)
+        account = await there.account(merchant_id)
+        assert (account.name, account.version) == ("in the end", 2 + lost + 1)
         assert len(rival.appends) == lost + 1
     else:
         with pytest.raises(VersionConflict):
@@ -104,12 +109,12 @@ async def test_a_state_that_is_out_of_date_does_not_take_something_for_done(
     await there.handler.execute(MERCHANT, merchant_id, rename(merchant_id, "B"))
     done = await here.handler.execute(MERCHANT, merchant_id, rename(merchant_id, "A"))
     assert len(done.events) == 1
-    assert (await there.handler.load(MERCHANT, merchant_id)).name == "A"
+    assert (await there.account(merchant_id)).name == "A"
 
 
 async def test_a_slow_load_does_not_put_an_old_state_over_a_new_one(here: Process, shop: Guard) -> None:
     merchant_id = shop.merchant_id
-    old = await here.handler.load(MERCHANT, merchant_id)
+    old = await here.account(merchant_id)
     new = (await here.handler.execute(MERCHANT, merchant_id, rename(merchant_id))).state
     here.handler._remember(MERCHANT, merchant_id, old)
     assert here.handler._cached(MERCHANT, merchant_id) is new
@@ -122,7 +127,7 @@ async def test_fifty_payments_at_once_on_two_processes_are_one(here: Process, th
     refusals = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert len(refusals) == 49
     assert {type(refusal) for refusal in refusals} <= {InvalidStatus, VersionConflict}
-    assert isinstance(await there.handler.load(ORDER, order_id), Processing)
+    assert isinstance(await there.state(order_id), Processing)
 
 
 async def test_fifty_refunds_at_once_on_two_processes_stay_within_the_captured_amount(
@@ -139,7 +144,7 @@ async def test_fifty_refunds_at_once_on_two_processes_stay_within_the_captured_a
     outcomes = await asyncio.gather(*(refund(place) for place in range(50)), return_exceptions=True)
     refusals = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert {type(refusal) for refusal in refusals} <= {RefundExceedsCaptured, VersionConflict}
-    state = await here.handler.load(ORDER, order_id)
+    state = await here.state(order_id)
     assert isinstance(state, Captured)
     assert state.captured - state.refundable == 90 * (50 - len(refusals)) <= 1000
     assert state.captured == 1000
@@ -147,7 +152,12 @@ async def test_fifty_refunds_at_once_on_two_processes_stay_within_the_captured_a
 
 def captured(order_id: UUID, amount: int = 1000, attempt: int = 1) -> results.RecordCaptured:
     return results.RecordCaptured(
-        order_id, attempt=attempt, amount=amount, surplus_refund_id=new_id(), processor_transaction_id="pi_1", **said_by()
+        order_id,
+        attempt=attempt,
+        amount=amount,
+        surplus_refund_id=new_id(),
+        processor_transaction_id="pi_1",
+        **said_by(),
     )
 
 
@@ -159,16 +169,13 @@ async def test_if_match_lets_the_version_pass_that_it_names(here: Process, shop:
     assert (await here.do(order_id, pay(order_id), guard=shop, expected_version=1)).events
 
 
-async def test_if_match_refuses_another_version_and_is_not_run_again(
-    here: Process, there: Process, shop: Guard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    merchant_id = shop.merchant_id
-    version = (await here.handler.load(MERCHANT, merchant_id)).version
+async def test_if_match_refuses_another_version_and_is_not_run_again(here: Process, rival: Rival) -> None:
+    merchant_id = rival.merchant_id
+    version = (await here.account(merchant_id)).version
     for wrong in (version - 1, version + 1):
         with pytest.raises(VersionConflict):
             await here.handler.execute(MERCHANT, merchant_id, rename(merchant_id), expected_version=wrong)
-    rival = Rival(here, there, merchant_id, times=1)
-    rival.step_in(monkeypatch)
+    rival.times = 1
     with pytest.raises(VersionConflict):
         await here.handler.execute(MERCHANT, merchant_id, rename(merchant_id), expected_version=version)
     assert len(rival.appends) == 1
@@ -176,10 +183,10 @@ async def test_if_match_refuses_another_version_and_is_not_run_again(
 
 async def test_if_match_goes_by_the_log_and_not_by_the_cache(here: Process, there: Process, shop: Guard) -> None:
     merchant_id = shop.merchant_id
-    version = (await here.handler.load(MERCHANT, merchant_id)).version
+    version = (await here.account(merchant_id)).version
     await there.handler.execute(MERCHANT, merchant_id, rename(merchant_id))
-    done = await here.handler.execute(MERCHANT, merchant_id, rename(merchant_id), expected_version=version + 1)
-    assert done.state.version == version + 2
+    await here.handler.execute(MERCHANT, merchant_id, rename(merchant_id), expected_version=version + 1)
+    assert (await there.account(merchant_id)).version == version + 2
 
 
 # ------------------------------------------------------------------------------------------------- whose stream it is
@@ -196,7 +203,7 @@ async def test_another_merchant_s_order_does_not_exist(here: Process, there: Pro
         assert theirs.value.message == nobody_s.value.message
         with pytest.raises(NotFound):
             await where.do(order_id, pay(order_id), guard=stranger, expected_version=7)
-    assert isinstance(await here.handler.load(ORDER, order_id), Pending)
+    assert isinstance(await here.state(order_id), Pending)
 
 
 async def test_a_stream_of_another_kind_does_not_exist(here: Process, there: Process, shop: Guard) -> None:
@@ -207,7 +214,7 @@ async def test_a_stream_of_another_kind_does_not_exist(here: Process, there: Pro
             await where.do(shop.merchant_id, pay(shop.merchant_id), guard=shop)
         with pytest.raises(NotFound, match="No such merchant"):
             await where.handler.execute(MERCHANT, order_id, rename(order_id), guard=shop)
-        assert isinstance(await where.handler.load(ORDER, shop.merchant_id), Absent)
+        assert isinstance(await where.state(shop.merchant_id), Absent)
 
 
 async def test_a_revoked_key_is_refused_on_every_process_whatever_the_answer_would_be(
@@ -237,9 +244,7 @@ async def test_a_revoked_key_is_refused_on_every_process_whatever_the_answer_wou
 # ------------------------------------------------------------------------------------------------- no-ops, rows, turns
 
 
-async def test_a_command_that_changes_nothing_writes_nothing(
-    here: Process, shop: Guard, database: Database
-) -> None:
+async def test_a_command_that_changes_nothing_writes_nothing(here: Process, shop: Guard, database: Database) -> None:
     head = await here.store.head()
     merchant_id = shop.merchant_id
     done = await here.handler.execute(
@@ -299,7 +304,7 @@ async def test_waiting_for_a_turn_ends(here: Process, shop: Guard, monkeypatch: 
 
 async def test_a_caller_that_goes_away_leaves_the_stream_usable(here: Process, shop: Guard) -> None:
     merchant_id = shop.merchant_id
-    before = (await here.handler.load(MERCHANT, merchant_id)).version
+    before = (await here.account(merchant_id)).version
     for _ in range(20):
         gone = asyncio.ensure_future(here.handler.execute(MERCHANT, merchant_id, rename(merchant_id)))
         for _ in range(3):
@@ -307,7 +312,7 @@ async def test_a_caller_that_goes_away_leaves_the_stream_usable(here: Process, s
         gone.cancel()
         assert (await here.handler.execute(MERCHANT, merchant_id, rename(merchant_id))).events
     assert here.handler._turns == {}
-    assert before + 20 <= (await here.handler.load(MERCHANT, merchant_id)).version <= before + 40
+    assert before + 20 <= (await here.account(merchant_id)).version <= before + 40
 
 
 async def test_the_cache_is_bounded(here: Process, shop: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,4 +341,4 @@ async def test_keys_of_one_account_are_made_at_once(here: Process, there: Proces
     outcomes = await asyncio.gather(*tries, return_exceptions=True)
     made = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     assert {type(outcome) for outcome in outcomes if isinstance(outcome, BaseException)} <= {VersionConflict}
-    assert len((await here.handler.load(MERCHANT, merchant_id)).api_keys) == 1 + len(made)
+    assert len((await here.account(merchant_id)).api_keys) == 1 + len(made)

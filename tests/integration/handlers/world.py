@@ -17,6 +17,7 @@ from payloops.commands.handlers import CommandHandler, Executed, Guard
 from payloops.commands.idempotency import IdempotencyKey, Response, ResponseKeeper
 from payloops.crypto import KeyRing
 from payloops.events.base import Actor, Event, Meta, Sealed
+from payloops.events.merchant_state import Registered
 from payloops.events.order_state import OrderState
 from payloops.events.store import EventStore
 from payloops.projections.merchants import API_KEYS, MERCHANTS, PROCESSOR_CONFIGS
@@ -40,11 +41,11 @@ def said_by(actor: str = "test") -> dict[str, Any]:
 
 
 def create_order(merchant_id: UUID, order_id: UUID, amount: int = 1000, **fields: Any) -> orders.CreateOrder:
-    given = {"test_mode": True, "currency": "USD", "external_id": "x"} | fields
+    given: dict[str, Any] = {"test_mode": True, "currency": "USD", "external_id": "x"} | fields
     return orders.CreateOrder(order_id=order_id, merchant_id=merchant_id, amount=amount, **said_by(), **given)
 
 
-def pay(order_id: UUID, token: str = "pm_card_visa") -> orders.StartPayment:  # noqa: S107 - a documented test token
+def pay(order_id: UUID, token: str = "pm_card_visa") -> orders.StartPayment:
     return orders.StartPayment(order_id=order_id, options=STRIPE, payment_method_token=token, **said_by())
 
 
@@ -94,6 +95,16 @@ class Process:
         command = create_order(guard.merchant_id, order_id, amount, **fields)
         await self.handler.execute(ORDER, order_id, command, guard=guard, new=True)
         return order_id
+
+    async def state(self, order_id: UUID) -> OrderState:
+        """The order as the log has it."""
+        return await self.handler.load(ORDER, order_id)
+
+    async def account(self, merchant_id: UUID) -> Registered:
+        """The merchant as the log has it."""
+        state = await self.handler.load(MERCHANT, merchant_id)
+        assert isinstance(state, Registered)
+        return state
 
     async def do(self, order_id: UUID, command: Any, **how: Any) -> Executed[OrderState]:
         return await self.handler.execute(ORDER, order_id, command, **how)

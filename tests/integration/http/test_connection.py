@@ -236,7 +236,7 @@ TOO_LARGE = (
     request("POST", "/test/echo", Transfer_Encoding="chunked") + b"ffffffff\r\n" + b"x" * 70_000,
     request("POST", "/test/echo", Transfer_Encoding="chunked") + b"1\r\nx\r\n" * 66_000,
     request("POST", "/webhooks/test", Content_Length=str(1024 * 1024 + 1)),
-    request("POST", "/test/echo", Transfer_Encoding="chunked") + b"1;" + b"e" * 600_000,
+    request("POST", "/test/echo", Transfer_Encoding="chunked") + b"1;" + b"e" * 1_000_000,
 )
 
 
@@ -313,7 +313,8 @@ async def test_garbage_behind_a_request_that_runs_ends_the_connection(line: Wire
     await line.send(b"garbage\r\n\r\n")
     gate.open.set()
     assert (await line.answer()).status == 200
-    assert await line.closed() == b""
+    # The garbage is answered too when it came after the reply.
+    assert (await line.closed())[:12] in {b"", b"HTTP/1.1 400"}
 
 
 async def test_an_upgrade_is_declined(line: Wire) -> None:
@@ -331,7 +332,7 @@ async def test_an_upgrade_is_declined(line: Wire) -> None:
         (b"GET http://x/health/live HTTP/1.1\r\nHost: x\r\n\r\n", 200),
         (b"GET /health/live?x=%00#y HTTP/1.1\r\nHost: x\r\n\r\n", 200),
         (b"TRACE /health/live HTTP/1.1\r\nHost: x\r\n\r\n", 405),
-        (b"GET /health/\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"GET /health/\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     ),
 )
 async def test_odd_targets(line: Wire, head: bytes, status: int) -> None:
@@ -354,7 +355,7 @@ async def test_a_stop_lets_requests_finish(test_database: TestDatabase, gate: Ga
             await gate.entered.wait()
             stopping = asyncio.create_task(api.server.stop(grace_s=10))
             assert await idle.closed() == b""
-            with pytest.raises(OSError):
+            with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", api.port)
             gate.open.set()
             answer = await line.answer()

@@ -220,25 +220,24 @@ async def test_processor_flags_change_and_go(api: Api, merchant: Merchant) -> No
     assert (await api.call("GET", "/api/processors", token=merchant.token)).must(200) == []
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "code", "param"),
-    (
-        ("/stripe", {}, "validation_error", "credentials"),
-        ("/stripe", {"credentials": {}}, "validation_error", "credentials.secretKey"),
-        ("/stripe", {"credentials": {"secretKey": "a b"}}, "validation_error", "credentials.secretKey"),
-        ("/stripe", {"credentials": {"secretKey": "a\r\nX: y"}}, "validation_error", "credentials.secretKey"),
-        ("/razorpay", {"credentials": {"keyId": "x"}}, "validation_error", "credentials.keySecret"),
-        ("/stripe", {"credentials": {"secretKey": "x"}, "priority": 0}, "validation_error", "priority"),
-        ("/stripe", {"credentials": {"secretKey": "x"}, "priority": 101}, "validation_error", "priority"),
-        ("/stripe", {"credentials": {"secretKey": "x"}, "enabled": "yes"}, "validation_error", "enabled"),
-        ("/paypal", {"credentials": {}}, "invalid_processor", "processor"),
-        ("", {"credentials": {}}, "invalid_processor", "processor"),
-        ("", {"processor": ["stripe"], "credentials": {}}, "invalid_processor", "processor"),
-    ),
+BAD_PROCESSORS: tuple[tuple[str, object, str, str], ...] = (
+    ("/stripe", {}, "validation_error", "credentials"),
+    ("/stripe", {"credentials": {}}, "validation_error", "credentials.secretKey"),
+    ("/stripe", {"credentials": {"secretKey": "a b"}}, "validation_error", "credentials.secretKey"),
+    ("/stripe", {"credentials": {"secretKey": "a\r\nX: y"}}, "validation_error", "credentials.secretKey"),
+    ("/razorpay", {"credentials": {"keyId": "x"}}, "validation_error", "credentials.keySecret"),
+    ("/stripe", {"credentials": {"secretKey": "x"}, "priority": 0}, "validation_error", "priority"),
+    ("/stripe", {"credentials": {"secretKey": "x"}, "priority": 101}, "validation_error", "priority"),
+    ("/stripe", {"credentials": {"secretKey": "x"}, "enabled": "yes"}, "validation_error", "enabled"),
+    ("/paypal", {"credentials": {}}, "invalid_processor", "processor"),
+    ("", {"credentials": {}}, "invalid_processor", "processor"),
+    ("", {"processor": ["stripe"], "credentials": {}}, "invalid_processor", "processor"),
 )
-async def test_bad_processors_are_refused(
-    api: Api, merchant: Merchant, path: str, body: object, code: str, param: str
-) -> None:
+
+
+@pytest.mark.parametrize("bad", BAD_PROCESSORS)
+async def test_bad_processors_are_refused(api: Api, merchant: Merchant, bad: tuple[str, object, str, str]) -> None:
+    path, body, code, param = bad
     answer = await api.call("POST", f"/api/processors{path}", body, token=merchant.token)
     assert (answer.status, answer.code, answer.json["param"]) == (400, code, param)
 

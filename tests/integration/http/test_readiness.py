@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 import aiohttp
 import pytest
@@ -48,9 +48,8 @@ async def ready(api: Api, checks: Mapping[str, ReadinessCheck]) -> Answer:
 
 
 @pytest.fixture
-async def short(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "CHECK_TIMEOUT_S", 0.05)
-    yield
 
 
 async def test_all_well_is_ok(api: Api) -> None:

@@ -19,12 +19,12 @@ async def test_another_merchants_order_is_as_absent_as_none(api: Api, merchant: 
     order = await api.captured_order(merchant)
     other = await api.merchant()
     await api.with_stripe(other)
-    credential = {"key": other.api_key} if route.access == "api_key" else {"token": other.token}
+    key, token = (other.api_key, None) if route.access == "api_key" else (None, other.token)
     for body in BODIES:
-        theirs = await api.call(route.method, route.path.replace(":id", order["id"]), body, headers=SAME, **credential)
-        absent = await api.call(
-            route.method, route.path.replace(":id", str(new_id())), body, headers=SAME, **credential
-        )
+        theirs, absent = [
+            await api.call(route.method, route.path.replace(":id", some), body, key=key, token=token, headers=SAME)
+            for some in (order["id"], str(new_id()))
+        ]
         assert theirs.status == 404
         assert theirs.raw == absent.raw
     assert (await api.order(merchant, order["id"]))["version"] == 3

@@ -223,6 +223,23 @@ async def test_a_wake_of_the_future_holds_up_no_signal(database: Database) -> No
     assert await left(database) == 1
 
 
+async def test_a_wake_that_failed_holds_up_the_signals_behind_it(database: Database) -> None:
+    """It may have done a part of its work: a signal must not see the state from before that."""
+    failures = 0
+
+    async def fail(name: str, _: Work) -> None:
+        nonlocal failures
+        if name == "wake-1" and failures < 3:
+            failures += 1
+            raise ValueError("not yet")
+
+    engine = NotingEngine(fail)
+    async with relaying(database, engine, UNHURRIED):
+        await write(database, [wake_row(1, key="k", due_at="-infinity"), signal_row("behind", key="k")])
+        await until(drained(database))
+    assert engine.begun == ["wake-1"] * 4 + ["behind"]
+
+
 async def test_a_closing_relay_gives_back_what_it_can_not_finish(database: Database) -> None:
     stuck = asyncio.Event()
 
@@ -338,7 +355,9 @@ async def test_a_claim_is_fenced_by_its_token(database: Database) -> None:
     await two.close()
 
 
-async def test_relays_survive_a_database_that_goes_away(database: Database, test_database: TestDatabase, postgres_server: Any) -> None:
+async def test_relays_survive_a_database_that_goes_away(
+    database: Database, test_database: TestDatabase, postgres_server: Any
+) -> None:
     async def take_a_moment(_: str, __: Work) -> None:
         await asyncio.sleep(0.02)
 
