@@ -16,9 +16,10 @@ import uvloop
 
 from bench import sample_order
 from payloops.errors import PayloopsError
-from payloops.http.message import Request
+from payloops.http.message import Reply, Request
 from payloops.http.server import HttpServer
 
+_NOTHING: Final = Reply(200)
 _BODY: Final = orjson.dumps(sample_order.read_row())
 _REPLY: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
     len(_BODY),
@@ -30,7 +31,10 @@ _REFUSAL: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 class NoOp:
     """The responder that does nothing."""
 
-    async def respond(self, request: Request, *, close: bool) -> bytes:  # noqa: ARG002 - the server's interface
+    async def respond(self, request: Request) -> Reply:  # noqa: ARG002 - the server's interface
+        return _NOTHING
+
+    def write(self, reply: Reply, request: Request, *, close: bool) -> bytes:  # noqa: ARG002 - the server's interface
         return _REPLY
 
     def refuse(self, error: PayloopsError, request: Request | None) -> bytes:  # noqa: ARG002 - the server's interface

@@ -1,9 +1,14 @@
-"""P4: ``GET /v1/orders/:id`` with authentication, against a handler that does nothing on the same kind of server."""
+"""P4: ``GET /v1/orders/:id`` with authentication, 32 connections, against handlers that do nothing.
+
+P4's baseline is a handler of the same server that returns constant bytes (``GET /health/live``): the same process finds
+its route, gives it a correlation id and the usual headers, and logs it. P4a's is the bare server
+(baselines/no_op_server.py), which only parses the request.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -14,7 +19,7 @@ from bench.processes import free_port, running, wait_until_served
 from bench.samples import RATE
 from bench.service import CONNECTIONS, service
 
-WHAT: Final = "GET /v1/orders/:id, 32 connections, against a handler that does nothing"
+WHAT: Final = "GET /v1/orders/:id, 32 connections, against handlers that do nothing"
 ORDERS: Final = 500
 
 
@@ -25,18 +30,30 @@ def run(bench: Bench) -> list[Result]:
         merchant = api.register()
         key = {"X-API-Key": merchant.api_key}
         paths = [f"/v1/orders/{order}" for order in api.create_orders(ORDERS, merchant)]
-        port = stack.enter_context(_no_op_server(bench))
-        loads = {
-            "payloops": Load(api.port, CONNECTIONS, [Step([render("GET", path, key) for path in paths], status=200)]),
-            "no-op": Load(port, CONNECTIONS, [Step([render("GET", path, key) for path in paths], status=200)]),
+        port = stack.enter_context(_bare_server(bench))
+        targets = {
+            "payloops": (api.port, paths),
+            "no-op handler": (api.port, ["/health/live"]),
+            "bare server": (port, paths),
         }
-        sides = {name: stack.enter_context(bench.worker("bench.load", load.to_json())) for name, load in loads.items()}
-        rounds = bench.interleave({name: worker.measure for name, worker in sides.items()})
-    return [Result.of("P4", "GET /v1/orders/:id", "1/s", rounds.compare("payloops", "no-op", RATE), at_least(0.4))]
+        sides = {
+            name: stack.enter_context(bench.worker("bench.load", _load(*target, key).to_json())).measure
+            for name, target in targets.items()
+        }
+        rounds = bench.interleave(sides)
+    handler, bare = (rounds.compare("payloops", side, RATE) for side in ("no-op handler", "bare server"))
+    return [
+        Result.of("P4", "GET /v1/orders/:id, to a no-op handler", "1/s", handler, at_least(0.4)),
+        Result.of("P4a", "GET /v1/orders/:id, to the bare server", "1/s", bare, at_least(0.4)),
+    ]
+
+
+def _load(port: int, paths: Sequence[str], headers: Mapping[str, str]) -> Load:
+    return Load(port, CONNECTIONS, [Step([render("GET", path, headers) for path in paths], status=200)])
 
 
 @contextmanager
-def _no_op_server(bench: Bench) -> Iterator[int]:
+def _bare_server(bench: Bench) -> Iterator[int]:
     port = free_port()
     command = [sys.executable, "-m", "bench.baselines.no_op_server", str(port)]
     log = bench.log("no-op")

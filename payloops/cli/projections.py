@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from typing import Any, Final
+
+import orjson
 
 from payloops.cli.surroundings import run_task
 from payloops.config import Settings
 from payloops.projections.verify import Report
+
+SEALED_PREFIXES: Final = ("v1.", "p1.")
+"""How encrypted values begin (crypto/encryption.py)."""
+VALUE_CHARS_MAX: Final = 200
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +34,22 @@ def _verify(settings: Settings) -> int:
         print(f"  {table}: {rows} rows")
     for difference in report.differences:
         column = "the row" if difference.column is None else difference.column
-        print(f"DIFFERS {difference.table} {difference.key}: {column} is {difference.found}, not {difference.expected}")
+        found, expected = _shown(difference.found), _shown(difference.expected)
+        print(f"DIFFERS {difference.table} {difference.key}: {column} is {found}, not {expected}")
     for violation in report.violations:
         print(f"BROKEN {violation}")
     print("ok" if report.ok else f"{report.difference_count} differences, {len(report.violations)} broken rules")
     return 0 if report.ok else 1
+
+
+def _shown(value: Any) -> str:
+    """A value for a terminal: one line, shortened, nothing sealed."""
+    if value is None:
+        return "absent"
+    if isinstance(value, str) and value.startswith(SEALED_PREFIXES):
+        return "[encrypted]"
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= VALUE_CHARS_MAX else text[:VALUE_CHARS_MAX] + "…"
 
 
 async def _compare(settings: Settings) -> Report:

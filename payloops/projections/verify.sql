@@ -17,8 +17,9 @@ LIMIT %s;
 -- name: rows_of_streams
 SELECT {columns} FROM {table} WHERE {stream} = ANY (%s);
 
--- name: event_count
-SELECT count(*) FROM stored_events;
+-- name: extent
+-- What is there at the beginning: streams that come later are not waited for.
+SELECT count(*), (SELECT originator_id FROM stored_events ORDER BY originator_id DESC LIMIT 1) FROM stored_events;
 
 -- name: rows_without_stream
 -- A stream's first event says of what kind it is.

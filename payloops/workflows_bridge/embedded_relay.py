@@ -37,8 +37,8 @@ async def embedded_relay(
 ) -> AsyncIterator[Relay]:
     """A relay that runs for the length of the block.
 
-    ``api_bases`` holds a processor's base URL by its name (STRIPE_API_BASE, RAZORPAY_API_BASE). ``orders`` must write the
-    outbox (``outbox.OUTBOX``) beside its read tables: what the workflows record has effects of its own.
+    ``api_bases`` holds a processor's base URL by its name (STRIPE_API_BASE, RAZORPAY_API_BASE). ``orders`` must write
+    the outbox (``outbox.OUTBOX``) beside its read tables: what the workflows record has effects of its own.
     """
     async with AsyncExitStack() as stack:
         accounts = ProcessorAccounts(database, ring, api_bases=api_bases, timeout_s=processor_timeout_s, clock=clock)

@@ -81,8 +81,8 @@ def completion(
 ) -> list[Row]:
     """The effect of a processor's event on an order whose customer is waited for: its workflow is told, once.
 
-    ``event_id`` is the inbox's. For ``extra_rows`` of the command that ends the event's processing. None, if no workflow
-    of this service waits: then the order is to be moved directly.
+    ``event_id`` is the inbox's. For ``extra_rows`` of the command that ends the event's processing. Empty if no
+    workflow of this service waits: then the order is to be moved directly.
     """
     attempt = attempt_of(state)
     if not isinstance(state, RequiresAction) or attempt is None or attempt.workflow_id is None:

@@ -49,25 +49,28 @@ class BadNetwork:
         self._links.add(link)
         try:
             with contextlib.suppress(OSError):
-                await link.run(reader, await asyncio.open_unix_connection(self._server_socket))
+                await link.run(reader, self._server_socket)
         except asyncio.CancelledError:
             pass  # the network ends this connection; asyncio would log the cancellation of its task
         finally:
             self._links.discard(link)
-            writer.transport.abort()
+            _end(writer)
+
+    async def close(self) -> None:
+        """End every connection and wait until all are gone."""
+        self.cut(reset=False)
+        await asyncio.gather(*(link.task for link in self._links if link.task is not None), return_exceptions=True)
 
 
 class _Link:
     def __init__(self, network: BadNetwork, writer: asyncio.StreamWriter) -> None:
         self._network = network
         self._writer = writer
-        self._task = asyncio.current_task()
+        self.task = asyncio.current_task()
         self.silent = False
 
-    async def run(
-        self, reader: asyncio.StreamReader, server: tuple[asyncio.StreamReader, asyncio.StreamWriter]
-    ) -> None:
-        server_reader, server_writer = server
+    async def run(self, reader: asyncio.StreamReader, server_socket: Path) -> None:
+        server_reader, server_writer = await asyncio.open_unix_connection(server_socket)
         ways = [
             asyncio.create_task(self._pass(reader, server_writer)),
             asyncio.create_task(self._pass(server_reader, self._writer)),
@@ -75,10 +78,10 @@ class _Link:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            _end(server_writer)
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            server_writer.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(_CHUNK):
@@ -93,8 +96,13 @@ class _Link:
             peer: socket.socket = self._writer.get_extra_info("socket")
             with contextlib.suppress(OSError):
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CLOSE_WITH_RESET)
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
+
+
+def _end(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    writer.close()
 
 
 @contextlib.asynccontextmanager
@@ -107,5 +115,5 @@ async def bad_network(socket_dir: Path) -> AsyncIterator[BadNetwork]:
         yield network
     finally:
         server.close()
-        network.cut(reset=False)
+        await network.close()
         await server.wait_closed()

@@ -40,7 +40,7 @@ MISUSED: Final = 2
 QUICK: Final[Mapping[str, str]] = {
     "OUTBOX_LEASE_S": "2",
     "PROCESSOR_TIMEOUT_S": "2",
-    "PAY_WAIT_S": "2",
+    "PAY_WAIT_S": "0.5",
     "LOG_LEVEL": "info",
     "LOG_FORMAT": "json",
 }

@@ -1,7 +1,7 @@
 """Orders, workflows and a processor in memory, in a time of their own: days in milliseconds.
 
-The order's rules, the outbox's intents, the machines, the engine and the activities are the real ones; only the log, the
-processor, the relay and the clock are models. What goes wrong is decided by the test.
+The order's rules, the outbox's intents, the machines, the engine and the activities are the real ones; only the log,
+the processor, the relay and the clock are models. What goes wrong is decided by the test.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
 from payloops.commands import order as oc
@@ -39,6 +39,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 AMOUNT = 5000
 MERCHANT = UUID(int=7)
 
+T = TypeVar("T")
 Fate = Literal["money", "declined", "action"]
 Mishap = Literal["none", "lost_before", "lost_after", "busy", "refused"]
 
@@ -68,7 +69,7 @@ class Payment:
 
 
 class Processor:
-    """Answers by idempotency key as Stripe does: the first answer again, however stale. ``mishaps`` befall its calls."""
+    """Answers by idempotency key as Stripe does: the first answer again, however stale. Mishaps befall its calls."""
 
     def __init__(self, fates: Mapping[int, Fate], mishaps: Iterator[Mishap]) -> None:
         self.payments: dict[int, Payment] = {}
@@ -115,7 +116,12 @@ class Processor:
         return self._call(None, do, moves_money=True)
 
     async def create_refund(
-        self, *, refund_id: UUID, ref: p.PaymentRef, amount: int, reason: str | None
+        self,
+        *,
+        refund_id: UUID,
+        ref: p.PaymentRef,
+        amount: int,
+        reason: str | None,  # noqa: ARG002 - the port
     ) -> p.RefundOutcome:
         def do() -> p.RefundOutcome:
             payment = self.payments[ref.attempt]
@@ -124,21 +130,25 @@ class Processor:
             payment.refunds[refund_id] = amount
             return p.RefundSucceeded(f"re_{refund_id}", amount)
 
-        return cast("p.RefundOutcome", self._call(("refund", refund_id), do, moves_money=True))
+        return self._call(("refund", refund_id), do, moves_money=True)
 
     async def get_refund(
-        self, *, refund_id: UUID, processor_refund_id: str | None, ref: p.PaymentRef
+        self,
+        *,
+        refund_id: UUID,
+        processor_refund_id: str | None,
+        ref: p.PaymentRef,
     ) -> p.RefundOutcome:
         def do() -> p.RefundOutcome:
             amount = self.payments[ref.attempt].refunds.get(refund_id)
             return p.RefundNotFound() if amount is None else p.RefundSucceeded(f"re_{refund_id}", amount)
 
-        return cast("p.RefundOutcome", self._call(None, do, moves_money=False))
+        return self._call(None, do, moves_money=False)
 
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    def _call(self, key: object, do: Callable[[], Any], *, moves_money: bool) -> Any:
+    def _call(self, key: object, do: Callable[[], T], *, moves_money: bool) -> T | p.Trouble:
         mishap = next(self._mishaps, "none")
         if mishap == "busy" or (mishap in ("lost_before", "lost_after") and not moves_money):
             return p.Retryable("busy", 1)
@@ -146,7 +156,7 @@ class Processor:
             return p.Misconfigured("authentication_error", "Wrong key.")
         if mishap == "lost_before":
             return p.Unknown("lost")
-        answer = self._answers.get(key) if key is not None else None
+        answer: T | None = self._answers.get(key) if key is not None else None
         if answer is None:
             answer = do()
             if key is not None:
@@ -253,7 +263,7 @@ class Simulation:
         return self.request(oc.StartPayment, (option,), payment_method_token=token)
 
     def webhook(self, attempt: int) -> None:
-        """The processor's word on an attempt, straight into the order: it may come at any time, and again."""
+        """The processor's word on an attempt, straight into the order: it may come at any time."""
         payment = self.processor.payments.get(attempt)
         if payment is None:
             return
@@ -410,5 +420,3 @@ class _Clock:
 
     def now(self) -> datetime:
         return EPOCH + timedelta(seconds=self.world.now)
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, cast
 from uuid import UUID
@@ -50,7 +50,7 @@ happenings = st.lists(
 
 def simulate(
     fates: Mapping[int, Fate],
-    mishaps: list[Mishap],
+    mishaps: Sequence[Mishap],
     crashes: Mapping[int, str],
     happenings: list[tuple[float, str]],
     *,
@@ -87,7 +87,7 @@ def happen(world: Simulation, what: str, number: int) -> None:
             world.signal(what, attempt)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(fates=fates, mishaps=mishaps, crashes=crashes, happenings=happenings, manual=st.booleans())
 def test_every_payment_ends_and_agrees_with_the_processor(
     fates: dict[int, Fate],
@@ -198,5 +198,3 @@ def _lost_charges() -> Any:
     while True:
         yield "lost_before"
         yield "none"
-
-

@@ -18,9 +18,9 @@ from payloops.bootstrap import merchant_aggregate, order_aggregate
 from payloops.commands import merchant as mc
 from payloops.commands import order as oc
 from payloops.commands.aggregates import OrderCommand
-from payloops.commands.order_results import RecordCaptured
 from payloops.commands.handlers import CommandHandler
 from payloops.commands.idempotency import ResponseKeeper
+from payloops.commands.order_results import RecordCaptured
 from payloops.crypto import KeyRing
 from payloops.db import Database
 from payloops.events.base import Actor, Meta, Sealed
@@ -73,15 +73,16 @@ class World:
         self.orders = order_aggregate()
         self.clock = SystemClock()
 
-    # ---------------------------------------------------------------------------------------------------------- relays
+    # ----------------------------------------------------------------------------------------------------------- relays
 
     @asynccontextmanager
     async def relaying(
         self, schedule: Schedule = FAST, options: RelayOptions = OPTIONS, *, timeout_s: float = 0.5
     ) -> AsyncIterator[Relay]:
         """A relay as a process of its own has it: nothing of it is shared with the commands of the test."""
-        async with process(self.database) as (handler, personal):
-            async with embedded_relay(
+        async with (
+            process(self.database) as (handler, personal),
+            embedded_relay(
                 self.database,
                 handler,
                 self.orders,
@@ -92,10 +93,11 @@ class World:
                 processor_timeout_s=timeout_s,
                 options=options,
                 schedule=schedule,
-            ) as relay:
-                yield relay
+            ) as relay,
+        ):
+            yield relay
 
-    # ---------------------------------------------------------------------------------------------------------- commands
+    # --------------------------------------------------------------------------------------------------------- commands
 
     async def execute(self, order_id: UUID, command: OrderCommand) -> Existing:
         executed = await self.handler.execute(self.orders, order_id, command)
@@ -105,7 +107,15 @@ class World:
     async def create(self, **changes: Any) -> UUID:
         order_id = new_id()
         command = oc.CreateOrder(
-            order_id, self.clock.now(), meta(), self.merchant_id, True, AMOUNT, "USD", "cart-1", return_url="https://x.example/r"
+            order_id,
+            self.clock.now(),
+            meta(),
+            self.merchant_id,
+            True,
+            AMOUNT,
+            "USD",
+            "cart-1",
+            return_url="https://x.example/r",
         )
         await self.execute(order_id, replace(command, **changes))
         return order_id
@@ -158,7 +168,7 @@ class World:
         (payment,) = await self.payments(order_id)
         await self.control("POST", f"/payments/{payment['id']}/authenticate", {"result": result})
 
-    # ------------------------------------------------------------------------------------------------------------- looks
+    # ------------------------------------------------------------------------------------------------------------ looks
 
     async def state(self, order_id: UUID) -> Existing:
         state = await self.handler.load(self.orders, order_id)
@@ -186,7 +196,8 @@ class World:
 
     async def _is_quiet(self) -> bool:
         return not await self.rows(
-            "SELECT seq FROM outbox WHERE parked_at IS NULL AND (kind <> 'wake' OR due_at <= now() OR lease_until > now())"
+            "SELECT seq FROM outbox WHERE parked_at IS NULL"
+            " AND (kind <> 'wake' OR due_at <= now() OR lease_until > now())"
         )
 
     async def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -195,10 +206,10 @@ class World:
             return await cursor.fetchall() if cursor.description else []
 
     async def history(self, order_id: UUID) -> list[str]:
-        """The order's events, by the middle of their topics."""
+        """The order's events, by class."""
         return [type(event).__name__ for event in await self.store.load(order_id)]
 
-    # ----------------------------------------------------------------------------------------------------------- sandbox
+    # ---------------------------------------------------------------------------------------------------------- sandbox
 
     async def control(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         async with self.http.request(method, f"{self.sandbox.stripe_url}/_sandbox{path}", json=body) as response:
@@ -286,7 +297,9 @@ async def _register(world: World) -> None:
     merchants, now, merchant_id = merchant_aggregate(), world.clock.now(), world.merchant_id
     _, key_row = world.personal.new_key(merchant_id)
     register = mc.RegisterMerchant(merchant_id, now, meta(), "Shop", Sealed("e"), str(merchant_id), Sealed("p"))
-    await world.handler.execute(merchants, merchant_id, register, new=True, extra_rows={"merchant_keys": [dict(key_row)]})
+    await world.handler.execute(
+        merchants, merchant_id, register, new=True, extra_rows={"merchant_keys": [dict(key_row)]}
+    )
     await configure(world, "stripe", {"secretKey": world.stripe})
     await configure(world, "razorpay", {"keyId": world.razorpay, "keySecret": "razorpay-secret"})
 
@@ -295,6 +308,14 @@ async def configure(world: World, processor: str, credentials: Mapping[str, str]
     """Give the merchant (new) credentials."""
     sealed = seal_credentials(RING, world.merchant_id, processor, credentials)
     command = mc.ConfigureProcessor(
-        world.merchant_id, world.clock.now(), meta(), new_id(), processor, sealed, enabled=True, priority=1, test_mode=True
+        world.merchant_id,
+        world.clock.now(),
+        meta(),
+        new_id(),
+        processor,
+        sealed,
+        enabled=True,
+        priority=1,
+        test_mode=True,
     )
     await world.handler.execute(merchant_aggregate(), world.merchant_id, command)

@@ -84,10 +84,6 @@ class Append:
     """A value that only one stream may hold, and that stream."""
     idempotency: IdempotencyRow | None = None
 
-    def clashes(self, taken: set[object]) -> bool:
-        """Whether it touches a stream, idempotency key or claim that an earlier command of the batch touches."""
-        return not taken.isdisjoint(self.touches())
-
     def touches(self) -> list[object]:
         """What no two commands of one batch may share."""
         touched: list[object] = [event.originator_id for event in self.events]

@@ -164,7 +164,7 @@ class GroupCommit:
                 batch = self._next_batch(self._first_size() if idle else self._limits.batch_max)
                 idle = not batch
                 if batch:
-                    await self._commit(batch)
+                    await self._commit_or_tell(batch)
                 elif self._close_at is not None:
                     return
                 else:
@@ -207,6 +207,15 @@ class GroupCommit:
             taken.update(touches)
             batch.append(self._queue.popleft())
         return batch
+
+    async def _commit_or_tell(self, batch: list[_Waiting]) -> None:
+        try:
+            await self._commit(batch)
+        except Exception:  # noqa: BLE001 - a fault of ours must not end the committing task, nor leave anybody waiting
+            _log.exception("a batch of %d commands failed", len(batch))
+            for waiting in batch:
+                waiting.unsure = True
+                waiting.give_up()
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         """Send the batch until there is an answer or its time is over.

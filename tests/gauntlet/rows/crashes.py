@@ -11,12 +11,13 @@ from tests.gauntlet.checker import check
 from tests.gauntlet.run import Row, Run
 from tests.gauntlet.service import Service, prepared, running
 from tests.gauntlet.shop import Shop, opened, under_load
-from tests.gauntlet.waiting import more_acknowledged, until
+from tests.gauntlet.waiting import limit_s, more_acknowledged, until
 from tests.gauntlet.wrapped import POINTS
 
 READY_WITHIN_S: Final = 5.0
 WORKERS: Final = 4
-CRASH_WITHIN_S: Final = 30.0
+CRASH_WITHIN_S: Final = 45.0
+PAIRS_OF_SMOKE: Final = 3
 
 
 async def k1(run: Run) -> None:
@@ -33,9 +34,11 @@ async def k1(run: Run) -> None:
                     slowest_s[name] = max(slowest_s[name], took_s)
                     verdict = await check(shop)
                     run.say(f"round {number}: {name} back after {took_s:.2f} s; {verdict}")
-    run.say("slowest return: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in slowest_s.items()))
+    allowed_s = limit_s(READY_WITHIN_S)
+    slowest = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in slowest_s.items())
+    run.say(f"slowest return: {slowest} (allowed at this load: {allowed_s:.1f} s)")
     for name, seconds in slowest_s.items():
-        if seconds > READY_WITHIN_S:
+        if seconds > allowed_s:
             raise AssertionError(f"{name} was ready only after {seconds:.1f} s")
 
 
@@ -61,7 +64,7 @@ async def k2(run: Run) -> None:
         service.wait_for_ports()
         async with opened(service) as shop:
             for _ in range(run.times):
-                for points in _pairs(run):
+                for points in _pairs(run)[: PAIRS_OF_SMOKE if run.times == 1 else None]:
                     deeds = {POINTS[point][0]: f"crash:{point}:{run.rng.randint(1, 6)}" for point in points}
                     await _crash_at(service, shop, deeds, run)
                     run.say(f"{', '.join(deeds.values())}: {await check(shop)}")

@@ -140,8 +140,10 @@ async def i2(run: Run, service: Service) -> None:
             answer = await shop.api.once("GET", f"/v1/orders/{wrong}")
             _require(answer.status == 404, f"id {wrong!r} was answered {answer.status}")
             _require(_but_correlation(answer.raw) == _but_correlation(absent.raw), f"id {wrong!r}: {answer.raw!r}")
+        nowhere = await shop.api.once("GET", "/v1/orders/%00")
+        _require(nowhere.status == 404, f"a NUL in the path was answered {nowhere.status}")
         await _ids_of_others(service, shop, absent.raw, run)
-        run.say(f"{len(bad) + len(pages)} queries, 8 ids; {await check(shop)}")
+        run.say(f"{len(bad) + len(pages)} queries, 9 ids; {await check(shop)}")
 
 
 async def _ids_of_others(service: Service, shop: Shop, absent: bytes, run: Run) -> None:
@@ -224,7 +226,7 @@ async def _odd(service: Service, head: bytes) -> None:
         "chunks over the limit": (head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 3, {413}),
         "a negative chunk": (head + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n", {400}),
         "a chunk of no number": (head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", {400}),
-        "a huge chunk": (head + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", {400, 413}),
+        "a huge chunk": (head + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", {400, 408, 413}),
         "a long chunk extension": (head + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"a" * 100_000, {400, 413}),
         "two lengths": (head + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", {400}),
         "a length and chunks": (head + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", {400}),

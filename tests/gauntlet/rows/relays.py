@@ -26,7 +26,7 @@ async def k7(run: Run) -> None:
             service.part(name).start()
         service.wait_for_ports()
         async with opened(service) as shop:
-            for ahead in (HOUR_S, -HOUR_S) * run.times:
+            for ahead in (HOUR_S, -HOUR_S)[: run.times] * ((run.times + 1) // 2):
                 lasting = await _key(shop, expires_in_s=1800)
                 waiting = await shop.order(run.rng)
                 await shop.pay(waiting["id"], "pm_card_threeDSecure2Required", rng=run.rng)

@@ -157,13 +157,10 @@ async def test_a_refusal_that_follows_from_the_first_request_is_its_answer(
         again = await where.do(order_id, pay(order_id), guard=shop, respond=respond, idempotency=using)
         assert answer(again).body == answer(first).body
         assert answer(again).replayed
-        with pytest.raises(InvalidStatus):
-            await where.do(
-                order_id, pay(order_id), guard=shop, respond=respond, idempotency=key(shop.merchant_id, "k2")
-            )
-        with pytest.raises(IdempotencyMismatch):
-            other_body = key(shop.merchant_id, body="other")
-            await where.do(order_id, pay(order_id), guard=shop, respond=respond, idempotency=other_body)
+        other_key, other_body = key(shop.merchant_id, "k2"), key(shop.merchant_id, body="other")
+        for wrong, refusal in ((other_key, InvalidStatus), (other_body, IdempotencyMismatch)):
+            with pytest.raises(refusal):
+                await where.do(order_id, pay(order_id), guard=shop, respond=respond, idempotency=wrong)
 
 
 async def test_the_same_request_with_if_match_is_replayed_though_the_version_moved(here: Process, shop: Guard) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
+import uvloop
 
 from tests.databases import TestDatabase
 from tests.integration.http.world import Api, Merchant, open_api
@@ -19,3 +21,8 @@ async def api(test_database: TestDatabase) -> AsyncIterator[Api]:
 @pytest.fixture
 async def merchant(api: Api) -> Merchant:
     return await api.merchant()
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loop that the service runs on."""
+    return {"uvloop": uvloop.new_event_loop}

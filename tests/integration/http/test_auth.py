@@ -6,14 +6,16 @@ import asyncio
 import base64
 import json
 from datetime import timedelta
+from uuid import UUID
 
 import jwt
 import psycopg
 import pytest
 
-from payloops.crypto import api_keys, generate_api_key
+from payloops.crypto import api_keys, generate_api_key, hash_secret
 from payloops.http.routes import routes
 from payloops.http.routing import Route
+from payloops.projections.personal_data import seal_key_hash
 from payloops.values import iso, new_id
 from tests.databases import TestDatabase
 from tests.integration.http.world import SETTINGS, Api, Merchant
@@ -186,3 +188,38 @@ async def test_the_last_use_of_a_key_is_shown(api: Api, merchant: Merchant) -> N
     later = await last_used()
     assert later is not None
     assert later >= first
+
+
+async def test_an_api_key_belongs_into_its_own_header(api: Api, merchant: Merchant) -> None:
+    for headers in ({"Authorization": f"Bearer {merchant.api_key}"}, {"Authorization": "Basic eDp5"}):
+        answer = await api.call("GET", "/v1/orders", headers=headers)
+        assert (answer.status, answer.code) == (401, "unauthorized")
+    both = await api.call("GET", "/v1/orders", key=merchant.api_key, token=merchant.token)
+    both.must(200)
+    (await api.call("GET", "/api/me", key=merchant.api_key, token=merchant.token)).must(200)
+
+
+async def test_a_key_of_the_other_mode_is_another_key(api: Api, merchant: Merchant) -> None:
+    body = merchant.api_key.replace("sk_test_", "sk_live_")[:-6]
+    answer = await api.call("GET", "/v1/orders", key=body + api_keys._check_digits(body))
+    assert (answer.status, answer.code) == (401, "invalid_api_key")
+
+
+async def test_guessing_at_one_key_leaves_the_threads_to_the_others(
+    api: Api, merchant: Merchant, test_database: TestDatabase
+) -> None:
+    # A hash that takes as long as a real one does.
+    slow = seal_key_hash(api.services.ring, merchant.id, UUID(merchant.api_key_id), hash_secret(merchant.api_key, 10))
+    with psycopg.connect(test_database.app_dsn) as connection:
+        connection.execute("UPDATE api_keys SET secret_hash = %s WHERE id = %s", (slow, merchant.api_key_id))
+
+    def guess(number: int) -> str:
+        body = merchant.api_key[:20] + f"{number:032d}"
+        return body + api_keys._check_digits(body)
+
+    answers = await asyncio.gather(*(api.call("GET", "/v1/orders", key=guess(number)) for number in range(50)))
+    assert {answer.status for answer in answers} == {401, 503}
+    (await api.call("GET", "/v1/orders", key=merchant.api_key)).must(200)
+    # The real key was verified: a wrong one costs no hash any more.
+    answers = await asyncio.gather(*(api.call("GET", "/v1/orders", key=guess(number)) for number in range(50)))
+    assert {answer.status for answer in answers} == {401}

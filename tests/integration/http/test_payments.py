@@ -7,7 +7,9 @@ import time
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from payloops.commands.order_results import (
     RecordCancelFailed,
@@ -18,6 +20,7 @@ from payloops.commands.order_results import (
 )
 from payloops.events.base import Sealed
 from payloops.projections.personal_data import CLIENT_SECRET
+from tests.databases import TestDatabase, TestServer
 from tests.integration.http.world import Answer, Api, Merchant
 
 NO_WAIT = {"Prefer": "respond-async"}
@@ -321,6 +324,23 @@ async def test_a_stop_ends_the_wait_with_what_is_known(api: Api, merchant: Merch
     await api.reached(order["id"], 2)
     api.services.stopping.set()
     assert (await paying).must(200)["status"] == "processing"
+
+
+async def test_a_command_that_took_effect_is_answered_though_the_database_went_away(
+    api: Api, merchant: Merchant, postgres_server: TestServer, test_database: TestDatabase
+) -> None:
+    await api.with_stripe(merchant)
+    order = await api.new_order(merchant)
+    paying = asyncio.create_task(pay(api, merchant, order["id"], **{"Prefer": "wait=30", "Idempotency-Key": "k"}))
+    await api.reached(order["id"], 2)
+    with psycopg.connect(postgres_server.admin_dsn, autocommit=True) as admin:
+        name = sql.Identifier(test_database.name)
+        admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        kill = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+        admin.execute(kill, (test_database.name,))
+        api.services.stopping.set()
+        assert (await paying).must(200)["status"] == "processing"
+        admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
 
 
 async def test_the_audit_trail_is_newest_first_and_complete(api: Api, merchant: Merchant) -> None:

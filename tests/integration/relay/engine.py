@@ -43,7 +43,7 @@ class NotingEngine:
         await self._note(f"wake-{version}", work)
         return Taken()
 
-    async def nobody(self, signal: SignalWorkflow, work: Work) -> None:
+    async def nobody(self, signal: SignalWorkflow, _work: Work) -> None:
         self.untaken.append(signal.payload["name"])
 
     async def _note(self, name: str, work: Work) -> None:

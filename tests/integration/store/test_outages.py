@@ -104,6 +104,20 @@ async def test_a_listener_that_fails_undoes_no_commit(
     assert "listener failed" in caplog.text
 
 
+async def test_a_fault_of_ours_leaves_nobody_waiting_and_the_next_batch_goes_on(
+    store: EventStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.commits, "_settle", broken)
+        results = await asyncio.gather(*(store.append(append()) for _ in range(5)), return_exceptions=True)
+    assert {type(result) for result in results} == {OutcomeUnknown}
+    assert (await store.append(append())).position == 6
+    assert await assert_gapless(database) == 6
+
+
 async def test_closing_commits_what_is_queued_and_then_takes_no_more(
     database_url: str, database: Database, blocker: Blocker
 ) -> None:

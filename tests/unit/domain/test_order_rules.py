@@ -119,6 +119,18 @@ class TestPay:
             event(PaymentStarted, attempt=3, workflow_id=f"payment-{ORDER_ID}-3")
         )
 
+    def test_attempts_are_counted_on_from_the_last_one_also_when_an_earlier_one_failed_last(self) -> None:
+        second = event(PaymentStarted, attempt=2, payment_method_token="pm_other")
+        history = (*FAILED, second, event(PaymentAuthorized, attempt=1), event(PaymentFailed, attempt=1, ended=True))
+        given(*history).when(command(StartPayment, payment_method_token="pm_third")).then(
+            event(
+                PaymentStarted,
+                attempt=3,
+                payment_method_token="pm_third",
+                workflow_id=f"payment-{ORDER_ID}-3",
+            )
+        )
+
     def test_attempts_are_bounded(self) -> None:
         history: list[Event] = [*PENDING]
         for number in range(1, ATTEMPTS_MAX + 1):

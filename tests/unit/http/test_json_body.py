@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from payloops.errors import InvalidJson, RawCardRejected
@@ -23,6 +23,7 @@ def has_card_or_nul(text: str) -> bool:
     return "\\u0000" in text or sum(c.isdigit() for c in text) >= 13
 
 
+@settings(deadline=None)
 @given(VALUES, st.booleans())
 @example({"a": '":"'}, True)
 @example({'"': '""'}, False)
@@ -38,6 +39,7 @@ def test_what_is_written_is_read(value: Any, ascii_only: bool) -> None:
         assert has_card_or_nul(text)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=8), SCALARS, SCALARS, st.booleans(), st.integers(0, 3))
 def test_a_name_given_twice_is_found_wherever_it_is(
     name: str, first: Any, second: Any, ascii_only: bool, depth: int
@@ -52,6 +54,7 @@ def test_a_name_given_twice_is_found_wherever_it_is(
         parse(text.encode())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
@@ -61,6 +64,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     orjson.loads(data)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.sampled_from((("[", "]"), ('{"a":', "}"))))
 def test_the_root_counts_as_the_first_of_32_levels(depth: int, brackets: tuple[str, str]) -> None:
     opened, closed = brackets
