@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 from uuid import UUID
 
 from payloops.commands import merchant as merchant_commands
@@ -29,6 +29,7 @@ def orders(*inline: Inline) -> Orders:
         version=lambda state: 0 if isinstance(state, order_state.Absent) else state.facts.version,
         owner=_order_owner,
         inline=inline,
+        inline_of=_by_event(get_args(OrderEvent), inline),
     )
 
 
@@ -43,7 +44,12 @@ def merchants(*inline: Inline) -> Merchants:
         version=lambda state: 0 if isinstance(state, merchant_state.Absent) else state.version,
         owner=lambda state: None if isinstance(state, merchant_state.Absent) else state.merchant_id,
         inline=inline,
+        inline_of=_by_event(get_args(MerchantEvent), inline),
     )
+
+
+def _by_event(events: tuple[type[Any], ...], inline: tuple[Inline, ...]) -> dict[type[Any], tuple[Inline, ...]]:
+    return {event: tuple(table for table in inline if table.concerns(event)) for event in events}
 
 
 def _decide_order(command: OrderCommand, state: order_state.OrderState) -> tuple[OrderEvent, ...]:

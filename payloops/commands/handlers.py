@@ -31,6 +31,9 @@ class Inline(Protocol):
     def table(self) -> str:
         """The table's name."""
 
+    def concerns(self, event_class: type[Any]) -> bool:
+        """Whether events of this class can write rows."""
+
     def rows(self, before: Any, event: Any, after: Any, /) -> list[dict[str, Any]]:
         """The rows that the event writes, made from the states around it."""
 
@@ -51,6 +54,8 @@ class Aggregate(Generic[S, C]):
     version: Callable[[S], int]
     owner: Callable[[S], UUID | None]
     inline: tuple[Inline, ...]
+    inline_of: Mapping[type[Any], tuple[Inline, ...]]
+    """The inline tables that each class of events can write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +171,7 @@ class CommandHandler:
         if not events and not fresh:
             self._forget(request)
             return None
-        after, rows = _fold(request.aggregate, state, events)
+        after, rows = fold(request.aggregate, state, events)
         response = None if request.respond is None else request.respond(after, events)
         if not events and (request.idempotency is None or response is None):
             await self._before_refusal(request)
@@ -333,12 +338,12 @@ class _Request(Generic[S, C]):
                 )
 
 
-def _fold(aggregate: Aggregate[S, C], state: S, events: tuple[Event, ...]) -> tuple[S, dict[str, list[dict[str, Any]]]]:
+def fold(aggregate: Aggregate[S, C], state: S, events: tuple[Event, ...]) -> tuple[S, dict[str, list[dict[str, Any]]]]:
     """The state after the events, and the rows that they write."""
     tables: dict[str, dict[Any, dict[str, Any]]] = {}
     for event in events:
         after = aggregate.evolve(state, event)
-        for inline in aggregate.inline:
+        for inline in aggregate.inline_of[type(event)]:
             rows = inline.rows(state, event, after)
             if rows:
                 inline.merge(tables.setdefault(inline.table, {}), rows)

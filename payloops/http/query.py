@@ -14,7 +14,7 @@ import orjson
 
 from payloops.errors import InvalidInput
 from payloops.http.message import Request
-from payloops.projections.views import OrderPlace, as_uuid, no_order
+from payloops.projections.views import OrderPlace, as_uuid, is_uuid, no_order
 
 LIMIT_MAX: Final = 100
 LIMIT_DEFAULT: Final = 20
@@ -143,6 +143,14 @@ def path_id(request: Request, place: int = 0) -> UUID:
         # The key must be seen to hold before this is told, as before any other 404: see App.
         raise no_order()
     return found
+
+
+def path_id_text(request: Request) -> str:
+    """As ``path_id``, the id as text: what is only looked up needs no more."""
+    text = request.params[0]
+    if not is_uuid(text):
+        raise no_order()
+    return text
 
 
 def parse_moment(value: str, name: str) -> datetime:

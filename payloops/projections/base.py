@@ -22,6 +22,12 @@ class InlineProjection:
     columns: tuple[str, ...]
     rows: Callable[[Any, Any, Any], list[Row]]
     kept: frozenset[str] = frozenset()
+    silent: tuple[type[Any], ...] = ()
+    """Frequent events that never write rows: they are not asked about."""
+
+    def concerns(self, event_class: type[Any]) -> bool:
+        """Whether events of this class can write rows."""
+        return event_class not in self.silent
 
     def merge(self, into: dict[Any, Row], rows: list[Row]) -> None:
         """What the table's upsert does, in memory."""

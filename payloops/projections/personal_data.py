@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -42,6 +42,10 @@ class MerchantKey:
 
     merchant_id: UUID
     data_key: DataKey | None
+    merchant_text: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "merchant_text", str(self.merchant_id))
 
     def seal(self, field: str, row_id: UUID | str, text: str) -> Sealed:
         """``text`` for that field of that row. Raises RuleViolation when the merchant's key was destroyed."""
@@ -56,7 +60,7 @@ class MerchantKey:
         return self.data_key.open_text(sealed, self._aad(field, row_id))
 
     def _aad(self, field: str, row_id: UUID | str) -> bytes:
-        return aad(field, str(self.merchant_id), str(row_id))
+        return aad(field, self.merchant_text, str(row_id))
 
 
 class PersonalData:

@@ -58,4 +58,6 @@ COLUMNS = (
     "updated_at",
 )
 
-REFUNDS = InlineProjection("refunds", "id", COLUMNS, rows, frozenset({"version", "created_at"}))
+REFUNDS = InlineProjection(
+    "refunds", "id", COLUMNS, rows, kept=frozenset({"version", "created_at"}), silent=(e.OrderCreated,)
+)

@@ -22,18 +22,32 @@ from payloops.projections.base import InlineProjection, Row
 
 
 def rows(before: OrderState, event: e.OrderEvent, after: Existing) -> list[Row]:
-    """The transactions that the event begins or ends; most events of an order's life are about none."""
+    """The transactions that the event begins or ends."""
     match event:
         case e.PaymentStarted() | e.PaymentAuthorized() | e.PaymentCaptured() | e.PaymentFailed():
             return _payment(event, after)
-        case e.CaptureRequested() | e.CaptureFailed() | e.SurplusPaymentCaptured():
-            return _capture(before, event, after)
+        case e.SurplusPaymentAuthorized() | e.SurplusPaymentCaptured():
+            return _surplus(event, after)
+        case e.CaptureRequested():
+            return [_row(event, after, _manual_capture(after), event.amount, "pending")]
+        case e.CaptureFailed():
+            return _refused(before, event, after)
         case e.CancelRequested() | e.CancelFailed() | e.OrderCancelled():
             return _cancelling(before, event, after)
-        case e.RefundRequested() | e.RefundSucceeded() | e.RefundFailed():
+        case e.RefundRequested() | e.RefundDiscovered() | e.RefundIdentified() | e.RefundSucceeded() | e.RefundFailed():
             return _refund(event, after)
-        case _:
+        case (
+            e.OrderCreated()
+            | e.PaymentDiscovered()
+            | e.PaymentIdentified()
+            | e.PaymentProcessing()
+            | e.PaymentActionRequired()
+            | e.PaymentOutcomeUnknown()
+            | e.RefundOutcomeUnknown()
+        ):
             return []
+        case _:
+            assert_never(event)
 
 
 Key = tuple[str, int, int]
@@ -65,18 +79,10 @@ def _payment(
             assert_never(event)
 
 
-def _capture(
-    before: OrderState, event: e.CaptureRequested | e.CaptureFailed | e.SurplusPaymentCaptured, after: Existing
-) -> list[Row]:
-    match event:
-        case e.CaptureRequested():
-            return [_row(event, after, _manual_capture(after), event.amount, "pending")]
-        case e.CaptureFailed():
-            return _refused(before, event, after)
-        case e.SurplusPaymentCaptured():
-            return [_done(event, after, ("capture", event.attempt, -1), event.amount)]
-        case _:
-            assert_never(event)
+def _surplus(event: e.SurplusPaymentAuthorized | e.SurplusPaymentCaptured, after: Existing) -> list[Row]:
+    if isinstance(event, e.SurplusPaymentAuthorized):
+        return [_done(event, after, ("authorization", event.attempt, 0), event.amount)]
+    return [_done(event, after, ("capture", event.attempt, -1), event.amount), *_refund(event, after)]
 
 
 def _captured(event: e.PaymentCaptured, after: Existing) -> list[Row]:
@@ -201,4 +207,6 @@ COLUMNS = (
     "updated_at",
 )
 
-TRANSACTIONS = InlineProjection("transactions", "id", COLUMNS, rows, frozenset({"version", "created_at"}))
+TRANSACTIONS = InlineProjection(
+    "transactions", "id", COLUMNS, rows, kept=frozenset({"version", "created_at"}), silent=(e.OrderCreated,)
+)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -26,6 +27,7 @@ _END: Final = datetime(9999, 12, 31, tzinfo=UTC)
 _LAST_ID: Final = UUID(int=2**128 - 1)
 _VERSION_MAX: Final = 2**63 - 1
 _WIDTH: Final = len(READ_COLUMNS)
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -35,6 +37,13 @@ class Reader:
 
     merchant_id: UUID
     api_key_id: UUID | None = None
+    merchant_text: str = field(init=False, repr=False, compare=False)
+    """The ids as text, made once for all requests of a caller."""
+    api_key_text: str | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "merchant_text", str(self.merchant_id))
+        object.__setattr__(self, "api_key_text", None if self.api_key_id is None else str(self.api_key_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +93,12 @@ class Views:
         """Answer what is asked already, then stop."""
         await self.grouped.close()
 
-    async def order(self, reader: Reader, order_id: UUID) -> Row:
-        """One order's row, for ``wire_order``; asked for together with what others ask for at the time."""
-        holds, columns = await self.grouped.get(reader.api_key_id, reader.merchant_id, order_id)
+    async def order(self, reader: Reader, order_id: str) -> Row:
+        """One order's row, for ``wire_order``; asked for together with what others ask for at the time.
+
+        ``order_id`` is the text of a UUID.
+        """
+        holds, columns = await self.grouped.get(reader.api_key_text, reader.merchant_text, order_id)
         if not holds:
             raise not_valid()
         if columns[0] is None:
@@ -238,13 +250,12 @@ def contains_pattern(text: str) -> str:
 
 def as_uuid(text: str) -> UUID | None:
     """The UUID that ``text`` is in its canonical form (RFC 9562, section 4, any case), or None."""
-    if len(text) != len("00000000-0000-0000-0000-000000000000"):
-        return None
-    try:
-        found = UUID(text)
-    except ValueError:
-        return None
-    return found if str(found) == text.lower() else None
+    return UUID(text) if _UUID.fullmatch(text) else None
+
+
+def is_uuid(text: str) -> bool:
+    """Whether ``as_uuid`` would find one."""
+    return _UUID.fullmatch(text) is not None
 
 
 def no_order() -> NotFound:

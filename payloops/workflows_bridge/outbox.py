@@ -279,5 +279,5 @@ def effect_id(stream_id: UUID, version: int, kind: str) -> UUID:
     return uuid5(stream_id, f"{version}-{kind}")
 
 
-OUTBOX: Final = InlineProjection("outbox", "id", COLUMNS, intents)
+OUTBOX: Final = InlineProjection("outbox", "id", COLUMNS, intents, silent=(e.OrderCreated,))
 """Give it to the orders aggregate beside its read tables. It is never rebuilt: a replay fires no effect again."""

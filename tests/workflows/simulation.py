@@ -136,7 +136,7 @@ class Processor:
         self,
         *,
         refund_id: UUID,
-        processor_refund_id: str | None,
+        processor_refund_id: str | None,  # noqa: ARG002 - the port
         ref: p.PaymentRef,
     ) -> p.RefundOutcome:
         def do() -> p.RefundOutcome:
@@ -288,7 +288,7 @@ class Simulation:
         """Something happens at that time."""
         heapq.heappush(self._due, (time_s, next(self._seq), do))
 
-    # ------------------------------------------------------------------------------------------------------------- relay
+    # ------------------------------------------------------------------------------------------------------------ relay
 
     async def run(self, until_s: float) -> None:
         """Live on until then."""

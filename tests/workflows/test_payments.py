@@ -280,5 +280,5 @@ async def test_razorpay_refunds(world: World, amount: int | None) -> None:
 def test_the_default_schedule_is_the_contracts() -> None:
     schedule = Schedule()
     assert schedule.action_timeout_s == 15 * 60
-    assert schedule.action_asks_s == (10, 60, 5 * 60)
+    assert list(schedule.action_asks_s) == [10, 60, 5 * 60]
     assert [schedule.doubt_pause_s(n) for n in range(6)] == [5, 30, 5 * 60, 3600, 24 * 3600, 24 * 3600]

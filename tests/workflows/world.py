@@ -202,7 +202,7 @@ class World:
 
     async def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         async with self.database.connection() as connection:
-            cursor = await connection.execute(sql, parameters)  # type: ignore[arg-type]
+            cursor = await connection.execute(sql, parameters)
             return await cursor.fetchall() if cursor.description else []
 
     async def history(self, order_id: UUID) -> list[str]:

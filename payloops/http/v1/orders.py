@@ -15,7 +15,7 @@ from payloops.http.headers import idempotency_key
 from payloops.http.json_body import read_object
 from payloops.http.message import Reply, Request, etag, reply_of
 from payloops.http.outcome import execute, existing
-from payloops.http.query import Query, number_cursor_of, order_cursor_of, path_id
+from payloops.http.query import Query, number_cursor_of, order_cursor_of, path_id, path_id_text
 from payloops.http.schemas.base import checked
 from payloops.http.schemas.orders import CreateOrderBody
 from payloops.http.services import Services
@@ -75,7 +75,7 @@ async def create_order(request: Request, services: Services) -> Reply:
 async def get_order(request: Request, services: Services) -> Reply:
     """``GET /v1/orders/:id`` and ``GET /api/orders/:id``."""
     caller = request.caller
-    order_id = path_id(request)
+    order_id = path_id_text(request)
     request.proven = True
     row = await services.views.order(caller.reader, order_id)
     key = await services.personal.key_for(caller.merchant_id)

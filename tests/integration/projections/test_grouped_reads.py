@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -32,31 +31,31 @@ async def reads(database: Database) -> AsyncIterator[GroupedReads]:
     await opened.close()
 
 
-def insert(database: TestDatabase, merchant: UUID, count: int) -> list[UUID]:
-    ids = [new_id() for _ in range(count)]
+def insert(database: TestDatabase, merchant: str, count: int) -> list[str]:
+    ids = [str(new_id()) for _ in range(count)]
     with psycopg.connect(database.owner_dsn) as connection:
         connection.execute(INSERT_ORDER, (merchant, ids))
     return ids
 
 
 async def test_a_hundred_reads_are_a_few_queries(reads: GroupedReads, test_database: TestDatabase) -> None:
-    merchant, other = new_id(), new_id()
+    merchant, other = str(new_id()), str(new_id())
     ids = insert(test_database, merchant, 100)
     answers = await asyncio.gather(*(reads.get(None, merchant, each) for each in ids))
     assert [columns[3] for _, columns in answers] == list(range(1, 101))
-    assert [columns[0] for _, columns in answers] == [str(each) for each in ids]
+    assert [columns[0] for _, columns in answers] == ids
     assert reads.queries <= 5
     (holds, columns), (absent_holds, absent), (same_holds, same) = await asyncio.gather(
-        reads.get(None, other, ids[0]), reads.get(None, merchant, new_id()), reads.get(None, merchant, ids[0])
+        reads.get(None, other, ids[0]), reads.get(None, merchant, str(new_id())), reads.get(None, merchant, ids[0])
     )
     assert (holds, absent_holds, same_holds) == (True, True, True)
-    assert (columns[0], absent[0], same[0]) == (None, None, str(ids[0]))
+    assert (columns[0], absent[0], same[0]) == (None, None, ids[0])
 
 
 async def test_an_unknown_key_holds_for_nobody(reads: GroupedReads, test_database: TestDatabase) -> None:
-    merchant = new_id()
+    merchant = str(new_id())
     (order,) = insert(test_database, merchant, 1)
-    holds, _ = await reads.get(new_id(), merchant, order)
+    holds, _ = await reads.get(str(new_id()), merchant, order)
     assert not holds
 
 
@@ -64,35 +63,37 @@ async def test_more_than_a_batch_is_several(
     reads: GroupedReads, test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grouped, "BATCH_MAX", 10)
-    merchant = new_id()
+    merchant = str(new_id())
     ids = insert(test_database, merchant, 95)
     answers = await asyncio.gather(*(reads.get(None, merchant, each) for each in ids))
-    assert [columns[0] for _, columns in answers] == [str(each) for each in ids]
+    assert [columns[0] for _, columns in answers] == ids
     assert reads.queries >= 10
 
 
 async def test_the_queue_is_bounded(reads: GroupedReads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grouped, "QUEUE_MAX", 3)
-    results = await asyncio.gather(*(reads.get(None, new_id(), new_id()) for _ in range(10)), return_exceptions=True)
+    results = await asyncio.gather(
+        *(reads.get(None, str(new_id()), str(new_id())) for _ in range(10)), return_exceptions=True
+    )
     assert sum(isinstance(result, Overloaded) for result in results) == 7
     assert sum(isinstance(result, tuple) for result in results) == 3
 
 
 async def test_a_reader_that_gave_up_disturbs_nobody(reads: GroupedReads, test_database: TestDatabase) -> None:
-    merchant = new_id()
+    merchant = str(new_id())
     ids = insert(test_database, merchant, 20)
     tasks = [asyncio.create_task(reads.get(None, merchant, each)) for each in ids]
     await asyncio.sleep(0)
     for task in tasks[::2]:
         task.cancel()
     answers = await asyncio.gather(*tasks[1::2])
-    assert [columns[0] for _, columns in answers] == [str(each) for each in ids[1::2]]
+    assert [columns[0] for _, columns in answers] == ids[1::2]
 
 
 async def test_a_broken_connection_is_replaced_and_the_read_repeated(
     reads: GroupedReads, postgres_server: TestServer, test_database: TestDatabase
 ) -> None:
-    merchant = new_id()
+    merchant = str(new_id())
     (order,) = insert(test_database, merchant, 1)
     await reads.get(None, merchant, order)
     with psycopg.connect(postgres_server.admin_dsn, autocommit=True) as admin:
@@ -100,14 +101,16 @@ async def test_a_broken_connection_is_replaced_and_the_read_repeated(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (test_database.name,)
         )
     _, columns = await reads.get(None, merchant, order)
-    assert columns[0] == str(order)
+    assert columns[0] == order
 
 
 async def test_without_a_database_everybody_is_told(test_database: TestDatabase) -> None:
     database = Database(test_database.app_dsn.replace("port=5432", "port=1"), max_size=2)
     await database.open()
     reads = GroupedReads(database, compose("orders_by_id"))
-    results = await asyncio.gather(*(reads.get(None, new_id(), new_id()) for _ in range(5)), return_exceptions=True)
+    results = await asyncio.gather(
+        *(reads.get(None, str(new_id()), str(new_id())) for _ in range(5)), return_exceptions=True
+    )
     assert {type(result) for result in results} == {Unavailable}
     await reads.close()
     await database.close()
@@ -116,5 +119,5 @@ async def test_without_a_database_everybody_is_told(test_database: TestDatabase)
 async def test_a_fault_of_ours_stays_one(database: Database) -> None:
     reads = GroupedReads(database, "SELECT 1 / 0, %(keys)s::text, %(merchants)s::text, %(orders)s::text")
     with pytest.raises(psycopg.errors.DivisionByZero):
-        await reads.get(None, new_id(), new_id())
+        await reads.get(None, str(new_id()), str(new_id()))
     await reads.close()

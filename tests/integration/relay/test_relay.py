@@ -274,7 +274,7 @@ async def test_a_closing_relay_finishes_what_is_nearly_done(database: Database) 
 
 
 async def test_a_long_effect_keeps_its_lease(database: Database) -> None:
-    async def take_long(_: str, work: Work) -> None:
+    async def take_long(_name: str, work: Work) -> None:
         for _ in range(8):
             await asyncio.sleep(0.1)
             work.require_lease()
@@ -366,11 +366,11 @@ async def test_relays_survive_a_database_that_goes_away(
         await write(database, [start_row(f"{n}") for n in range(200)])
         await until(lambda: len(engine.ended) >= 20)
         with psycopg.connect(postgres_server.admin_dsn, autocommit=True) as admin:
-            admin.execute(f'ALTER DATABASE "{test_database.name}" ALLOW_CONNECTIONS false')  # type: ignore[arg-type]
+            admin.execute(f'ALTER DATABASE "{test_database.name}" ALLOW_CONNECTIONS false')
             kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
             admin.execute(kill, (test_database.name,))
             await asyncio.sleep(0.6)
-            admin.execute(f'ALTER DATABASE "{test_database.name}" ALLOW_CONNECTIONS true')  # type: ignore[arg-type]
+            admin.execute(f'ALTER DATABASE "{test_database.name}" ALLOW_CONNECTIONS true')
         await until(lambda: len(set(engine.ended)) == 200, within_s=20.0)
 
         async def empty() -> bool:
