@@ -100,8 +100,9 @@ async def execute_and_wait(
         # The command took effect, so the request succeeded: it is answered with what was known then.
         _log.warning("waiting for the outcome of order %s ended early: %s", order_id, problem.message)
     finally:
-        if idempotency is not None:
-            await _finish(services, idempotency, response)
+        if idempotency is not None and not await _finish(services, idempotency, response):
+            # What the key will give from now on is what this request must be answered with.
+            response = done.response
     return reply_of(response, applied)
 
 
@@ -130,9 +131,11 @@ async def _wait(
                 await task
 
 
-async def _finish(services: Services, idempotency: IdempotencyKey, response: Response) -> None:
-    """Store the last word; if that fails, the first answer stands once the flight is over."""
+async def _finish(services: Services, idempotency: IdempotencyKey, response: Response) -> bool:
+    """Store the last word. False when that failed or came too late: the first answer stands."""
     try:
-        await services.handler.finish(idempotency, response)
+        kept = await services.handler.finish(idempotency, response)
     except PayloopsError as problem:
         _log.warning("an idempotency key keeps its first answer: %s", problem.message)
+        return False
+    return kept

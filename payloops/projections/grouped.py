@@ -18,8 +18,10 @@ from payloops.errors import Overloaded
 from payloops.projections.reading import Columns, unavailable
 
 BATCH_MAX: Final = 256
-IN_FLIGHT_MAX: Final = 2
-"""Queries at a time: one being answered while the next is being sent keeps both sides busy."""
+IN_FLIGHT_MAX: Final = 3
+QUEUE_FOR_ANOTHER: Final = 32
+"""So many must wait before a further query is sent beside the one in flight. A round trip costs the driver as much as the
+rows of eight orders: at 32 connections one query at a time took a quarter less of the processor than two."""
 QUEUE_MAX: Final = 4096
 TRIES_MAX: Final = 2
 
@@ -56,7 +58,8 @@ class GroupedReads:
             raise Overloaded("The service is busy; send the request again in a moment.")
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queue.append(_Asked(api_key_id, merchant_id, order_id, answer))
-        if len(self._running) < IN_FLIGHT_MAX:
+        running = len(self._running)
+        if not running or (running < IN_FLIGHT_MAX and len(self._queue) >= QUEUE_FOR_ANOTHER * running):
             task = asyncio.create_task(self._run(), name="grouped-read")
             self._running.add(task)
             task.add_done_callback(self._running.discard)

@@ -135,6 +135,7 @@ class Relay:
         """Take no more; wait for what is in hand for ``grace_s``, give the rest back to be taken by others at once."""
         self._closed.set()
         self._wake.set()
+        deadline_s = time.monotonic() + grace_s
         if self._claimer is not None:
             # What a claim has taken that has to be broken off here comes back when its lease ends.
             await asyncio.wait([self._claimer], timeout=grace_s)
@@ -142,7 +143,7 @@ class Relay:
             await asyncio.gather(self._claimer, return_exceptions=True)
         tasks = [hand.task for hand in self._in_hand.values() if hand.task is not None]
         if tasks:
-            await asyncio.wait(tasks, timeout=grace_s)
+            await asyncio.wait(tasks, timeout=max(0.0, deadline_s - time.monotonic()))
         left = list(self._in_hand.values())
         for hand in left:
             if hand.task is not None:

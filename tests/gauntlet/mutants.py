@@ -16,6 +16,7 @@ from tests.gauntlet.service import ROOT
 
 TEST_WITHIN_S: Final = 240.0
 COPIED: Final = ("payloops", "tests", "bench", "pyproject.toml", ".env.example", "docs", "Makefile")
+SURVIVED: Final = "SURVIVED"
 CAUGHT: Final = 1
 """pytest's status for failed tests; any other one says that the tests could not be run."""
 
@@ -126,7 +127,7 @@ MUTANTS: Final = (
     Mutant(
         "rows of one key overtake each other",
         _OUTBOX,
-        "AND (e.kind <> 'wake' OR e.due_at <= now() OR e.lease_until > now()))",
+        "AND (e.kind <> 'wake' OR e.claims > 0 OR e.due_at <= now()))",
         "AND false)",
         (_FENCES,),
     ),
@@ -138,10 +139,10 @@ MUTANTS: Final = (
         (_FENCES,),
     ),
     Mutant(
-        "a lease runs by the relay's clock",
+        "a claimed row is due at once",
         _OUTBOX,
-        "SET lease_token = %(token)s,\n        lease_until = now() + %(lease_s)s * interval '1 second',",
-        "SET lease_token = %(token)s,\n        lease_until = now(),",
+        "        due_at = now() + %(lease_s)s * interval '1 second'\n    FROM free",
+        "        due_at = now()\n    FROM free",
         (_FENCES,),
     ),
     Mutant(
@@ -154,8 +155,8 @@ MUTANTS: Final = (
     Mutant(
         "another merchant's order can be read",
         "payloops/projections/views.sql",
-        "SELECT * FROM orders r WHERE r.id = q.id AND r.merchant_id = q.merchant LIMIT 1",
-        "SELECT * FROM orders r WHERE r.id = q.id LIMIT 1",
+        "(SELECT * FROM orders r WHERE r.id = q.id LIMIT 1) o ON o.merchant_id = q.merchant;",
+        "(SELECT * FROM orders r WHERE r.id = q.id LIMIT 1) o ON true;",
         (f"{_ROWS}::test_row[I2]",),
     ),
     Mutant(
@@ -175,8 +176,8 @@ MUTANTS: Final = (
     Mutant(
         "sealed values do not name their row",
         "payloops/projections/personal_data.py",
-        "return aad(field, str(self.merchant_id), str(row_id))",
-        'return aad(field, str(self.merchant_id), "")',
+        "return aad(field, self.merchant_text, str(row_id))",
+        'return aad(field, self.merchant_text, "")',
         (_FENCES,),
     ),
     Mutant(
@@ -213,12 +214,15 @@ MUTANTS: Final = (
 def run() -> int:
     """Plant each bug in turn. Returns 1 when one survived, or could not be planted or tested."""
     survivors: list[str] = []
+    healthy: dict[tuple[str, ...], bool] = {}
     with tempfile.TemporaryDirectory(prefix="payloops-mutants-") as directory:
         tree = Path(directory)
         _copy(tree)
         for mutant in MUTANTS:
             began_s = time.monotonic()
-            verdict = _try(tree, mutant)
+            if mutant.tests not in healthy:
+                healthy[mutant.tests] = _tested(tree, mutant.tests) == SURVIVED
+            verdict = _try(tree, mutant) if healthy[mutant.tests] else "untested: fails without the bug"
             if verdict != "caught":
                 survivors.append(f"{mutant.name}: {verdict}")
             print(f"{verdict:12} {time.monotonic() - began_s:5.1f} s  {mutant.name}", flush=True)
@@ -266,4 +270,4 @@ def _tested(tree: Path, tests: tuple[str, ...]) -> str:
             return "caught"
         if done.returncode != 0:
             return f"untested: {done.stdout.strip().splitlines()[-1:]}"
-    return "SURVIVED"
+    return SURVIVED

@@ -22,7 +22,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-async def world(database: Database, sandbox: Sandbox) -> AsyncIterator[World]:
+async def world(database_url: str, database: Database, sandbox: Sandbox) -> AsyncIterator[World]:
     """Everything but HTTP and relays."""
-    async with open_world(database, sandbox) as opened:
+    async with open_world(database_url, database, sandbox) as opened:
         yield opened

@@ -40,7 +40,7 @@ AMOUNT = 5000
 MERCHANT = UUID(int=7)
 
 T = TypeVar("T")
-Fate = Literal["money", "declined", "action"]
+Fate = Literal["money", "declined", "action", "slow"]
 Mishap = Literal["none", "lost_before", "lost_after", "busy", "refused"]
 
 
@@ -60,7 +60,7 @@ class Payment:
     refunds: dict[UUID, int] = field(default_factory=dict)
 
     def authenticate(self, *, succeed: bool) -> None:
-        if self.status == "requires_action":
+        if self.status in ("requires_action", "processing"):
             self._pay() if succeed else setattr(self, "status", "declined")
 
     def _pay(self) -> None:
@@ -85,7 +85,7 @@ class Processor:
         def do() -> p.PaymentOutcome:
             fate = self._fates.get(request.attempt, "money")
             manual = request.capture_method == "manual"
-            status = {"money": "new", "declined": "declined", "action": "requires_action"}[fate]
+            status = {"money": "new", "declined": "declined", "action": "requires_action", "slow": "processing"}[fate]
             payment = Payment(f"pi_{request.attempt}", fate, manual, status)
             self.payments[request.attempt] = payment
             if fate == "money":
@@ -176,6 +176,8 @@ class Processor:
                 return p.Authorized(*ids, AMOUNT)
             case "requires_action":
                 return p.ActionRequired(*ids, "https://bank.example/3ds")
+            case "processing":
+                return p.StillProcessing(*ids)
             case "canceled":
                 return p.Voided(*ids)
             case _:

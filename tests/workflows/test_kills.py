@@ -11,11 +11,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from payloops.events.order_state import Captured, status
+from payloops.workflows_bridge.activities import Activities, Caller
 from payloops.workflows_bridge.outbox import intents
 from tests.workflows.world import AMOUNT, FAST, OPTIONS, World, eventually
 
@@ -53,10 +56,10 @@ async def relay_process(world: World, dsn: str, *, lease_s: float = 1.0) -> Asyn
 @pytest.mark.slow
 async def test_relays_that_are_killed_at_any_moment(world: World, database_url: str) -> None:
     chance = random.Random(7)
-    orders = [await world.create() for _ in range(40)]
+    orders = [await world.create() for _ in range(24)]
     for number, order_id in enumerate(orders):
         await world.pay(order_id, TOKENS[number % len(TOKENS)])
-    for _ in range(3):
+    for _ in range(2):
         async with relay_process(world, database_url) as process:
             await asyncio.sleep(chance.uniform(0.02, 0.25))
             process.kill()
@@ -101,7 +104,7 @@ async def test_a_relay_that_stands_still_past_its_lease_is_fenced(world: World, 
 async def test_two_relays_with_a_lease_that_is_too_short(world: World) -> None:
     """Each believes that the other has lost its row: whatever they do together has the effect of one."""
     await world.fault("payment.create", "slow", times=6)
-    hasty = replace(OPTIONS, lease_s=0.05, poll_s=0.02)
+    hasty = replace(OPTIONS, lease_s=0.15, poll_s=0.05)
     async with world.relaying(FAST, hasty, timeout_s=5.0), world.relaying(FAST, hasty, timeout_s=5.0):
         orders = [await world.paid("pm_card_visa") for _ in range(3)]
         for order_id in orders:
@@ -130,3 +133,39 @@ async def test_starts_that_are_written_twice(world: World) -> None:
     assert status(await world.state(order_id)) == "captured"
     assert (await world.ledger())["calls"] == {"payment.create": 1}
     await world.agree(order_id)
+
+
+@pytest.mark.parametrize("where", ("before", "after"))
+@pytest.mark.parametrize("call", range(5))
+async def test_a_crash_at_any_call(world: World, monkeypatch: pytest.MonkeyPatch, call: int, where: str) -> None:
+    """3-D Secure, authorization, capture; the process dies at the n-th activity and goes on from its rows."""
+    real, calls = Activities.call, count()
+
+    async def dying(self: Activities, name: str, told: Any, caller: Caller) -> dict[str, Any]:
+        mine = next(calls)
+        if mine == call and where == "before":
+            raise RuntimeError("killed")
+        result = await real(self, name, told, caller)
+        if mine == call:
+            raise RuntimeError("killed")
+        return result
+
+    monkeypatch.setattr(Activities, "call", dying)
+    async with world.relaying():
+        order_id = await world.paid("pm_card_authenticationRequired", capture_method="manual")
+        await world.reach(order_id, "requires_action")
+        await world.authenticate(order_id, "succeed")
+        await world.reach(order_id, "authorized")
+        await world.capture(order_id, 1234)
+        await world.reach(order_id, "captured")
+        await world.quiet()
+    assert next(calls) > call
+    assert len(await world.agree(order_id)) == 1
+    assert await world.history(order_id) == [
+        "OrderCreated",
+        "PaymentStarted",
+        "PaymentActionRequired",
+        "PaymentAuthorized",
+        "CaptureRequested",
+        "PaymentCaptured",
+    ]

@@ -20,7 +20,7 @@ from tests.workflows.simulation import AMOUNT, Fate, Mishap, Simulation
 DAY_S = 24 * 3600.0
 END_S = 30 * DAY_S
 
-fates = st.dictionaries(st.integers(1, 3), st.sampled_from(("money", "declined", "action")), max_size=3)
+fates = st.dictionaries(st.integers(1, 3), st.sampled_from(("money", "declined", "action", "slow")), max_size=3)
 mishaps = st.lists(
     st.sampled_from(("none", "none", "none", "lost_before", "lost_after", "busy", "refused")), max_size=14
 )
@@ -33,6 +33,7 @@ happenings = st.lists(
             (
                 "succeed",
                 "fail",
+                "works-on-it",
                 "cancel",
                 "capture",
                 "refund",
@@ -62,6 +63,10 @@ def simulate(
     assert world.pay("token-1")
     for number, (moment, what) in enumerate(happenings):
         world.at(moment, lambda what=what, number=number: happen(world, what, number))  # type: ignore[misc]
+    asyncio.run(world.run(END_S / 2))
+    for payment in world.processor.payments.values():
+        if payment.status == "processing":
+            payment.authenticate(succeed=True)
     asyncio.run(world.run(END_S))
     return world
 
@@ -73,6 +78,10 @@ def happen(world: Simulation, what: str, number: int) -> None:
             payment = world.processor.payments.get(attempt)
             if payment is not None:
                 payment.authenticate(succeed=what == "succeed")
+        case "works-on-it":
+            payment = world.processor.payments.get(attempt)
+            if payment is not None and payment.status == "requires_action":
+                payment.status = "processing"
         case "cancel":
             world.request(oc.CancelOrder, "no")
         case "capture":

@@ -29,6 +29,8 @@ from payloops.events.store import EventStore
 from payloops.projections.personal_data import PersonalData, seal_credentials
 from payloops.sandbox.app import Sandbox
 from payloops.values import SystemClock, new_id
+from payloops.workflows_bridge.accounts import ProcessorAccounts
+from payloops.workflows_bridge.activities import Activities
 from payloops.workflows_bridge.contracts import CompletePayment
 from payloops.workflows_bridge.embedded_relay import embedded_relay
 from payloops.workflows_bridge.machines.schedule import Schedule
@@ -59,6 +61,7 @@ def meta(actor: str = "test") -> Meta:
 class World:
     """All parts; a relay only runs inside ``relaying``."""
 
+    dsn: str
     database: Database
     store: EventStore
     handler: CommandHandler
@@ -81,9 +84,10 @@ class World:
     ) -> AsyncIterator[Relay]:
         """A relay as a process of its own has it: nothing of it is shared with the commands of the test."""
         async with (
-            process(self.database) as (handler, personal),
+            opened(self.dsn) as database,
+            process(database) as (handler, personal),
             embedded_relay(
-                self.database,
+                database,
                 handler,
                 self.orders,
                 ring=RING,
@@ -96,6 +100,18 @@ class World:
             ) as relay,
         ):
             yield relay
+
+    @asynccontextmanager
+    async def acting(self) -> AsyncIterator[tuple[Activities, ProcessorAccounts]]:
+        """The activities alone; no relay calls them."""
+        bases = {"stripe": self.sandbox.stripe_url, "razorpay": self.sandbox.razorpay_url}
+        accounts = ProcessorAccounts(self.database, RING, api_bases=bases, timeout_s=0.5)
+        await accounts.open()
+        activities = Activities(
+            handler=self.handler, orders=self.orders, accounts=accounts, personal=self.personal, clock=self.clock
+        )
+        yield activities, accounts
+        await accounts.close()
 
     # --------------------------------------------------------------------------------------------------------- commands
 
@@ -260,6 +276,15 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> Non
 
 
 @asynccontextmanager
+async def opened(dsn: str) -> AsyncIterator[Database]:
+    """A pool of its own."""
+    database = Database(dsn, min_size=1, max_size=6, application_name="payloops-relay")
+    await database.open(wait_s=10.0)
+    yield database
+    await database.close()
+
+
+@asynccontextmanager
 async def process(database: Database) -> AsyncIterator[tuple[CommandHandler, PersonalData]]:
     """A command handler as another process has it."""
     store = EventStore(database)
@@ -269,7 +294,7 @@ async def process(database: Database) -> AsyncIterator[tuple[CommandHandler, Per
 
 
 @asynccontextmanager
-async def open_world(database: Database, sandbox: Sandbox) -> AsyncIterator[World]:
+async def open_world(dsn: str, database: Database, sandbox: Sandbox) -> AsyncIterator[World]:
     """A world with one merchant, who has an account of its own at both processors."""
     store = EventStore(database)
     await store.open()
@@ -278,6 +303,7 @@ async def open_world(database: Database, sandbox: Sandbox) -> AsyncIterator[Worl
     merchant_id = new_id()
     async with aiohttp.ClientSession() as http:
         world = World(
+            dsn=dsn,
             database=database,
             store=store,
             handler=handler,

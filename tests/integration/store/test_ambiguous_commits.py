@@ -235,6 +235,25 @@ async def test_a_database_that_never_answers_leaves_the_outcome_unknown(
         assert again.outcome is Outcome.REPLAYED
 
 
+async def test_a_full_disk_after_a_lost_answer_is_waited_for_to_learn_the_outcome(
+    far_store: EventStore, database: Database, proxy: Proxy, full_disk: psycopg.Connection
+) -> None:
+    proxy.delay_s = 0.3
+    proxy.arm(Fault.LOSE_ANSWER, Fault.SLOW)
+    made = append(idempotency=key_row())
+    waiting = asyncio.ensure_future(far_store.append(made))
+    while len(proxy.done) < 2:  # the first try has committed, the second one is on its way
+        await asyncio.sleep(0.01)
+    full_disk.execute("INSERT INTO disk VALUES (true)")
+    tries = proxy.appends
+    while proxy.appends < tries + 3:
+        await asyncio.sleep(0.01)
+    assert not waiting.done()
+    full_disk.execute("DELETE FROM disk")
+    assert (await waiting).outcome is Outcome.APPENDED
+    await assert_once(database, [made])
+
+
 async def test_an_error_of_a_later_try_does_not_hide_that_an_earlier_one_may_have_committed(
     database: Database, proxy: Proxy, blocker: Blocker
 ) -> None:

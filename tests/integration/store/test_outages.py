@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
@@ -222,31 +222,6 @@ async def test_reading_while_the_database_is_away_is_unavailable(proxy: Proxy) -
         await proxy.cut_all()
         with pytest.raises(Unavailable):
             await store.head()
-
-
-@pytest.fixture
-def full_disk(owner_database_url: str) -> Iterator[psycopg.Connection]:
-    """A switch: while ``disk`` has a row, the log can't grow."""
-    with psycopg.connect(owner_database_url, autocommit=True) as owner:
-        owner.execute("CREATE TABLE disk (is_full boolean)")
-        owner.execute("GRANT SELECT ON disk TO PUBLIC")
-        owner.execute(
-            """
-            CREATE FUNCTION refuse_on_full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN
-                IF EXISTS (SELECT FROM disk) THEN
-                    RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
-                END IF;
-                RETURN NULL;
-            END
-            $$
-            """
-        )
-        owner.execute(
-            "CREATE TRIGGER full_disk AFTER INSERT ON stored_events"
-            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_on_full_disk()"
-        )
-        yield owner
 
 
 async def test_a_full_disk_is_unavailable_and_passes_by_itself(
