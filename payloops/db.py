@@ -88,11 +88,10 @@ class Database:
             max_idle=300,
             reconnect_timeout=_RECONNECT_GIVE_UP_S,
             reconnect_failed=_try_again,
-            check=self._check,
+            check=_check,
             name=application_name,
             open=False,
         )
-        self._distrusted_until_s = 0.0
 
     def __repr__(self) -> str:
         return f"Database({self._pool.name!r})"
@@ -123,16 +122,9 @@ class Database:
             finally:
                 connection.last_used_s = time.monotonic()
                 if connection.severed:
-                    self._distrusted_until_s = connection.last_used_s
-
-    async def _check(self, connection: _PooledConnection) -> None:
-        # When one connection went silent, those that have been idle since before that are most likely silent too; to
-        # find out would take as long for each of them, and a new one costs a few milliseconds.
-        if connection.last_used_s and connection.last_used_s < self._distrusted_until_s:
-            # The pool replaces connections that are closed; one that merely failed its check would come round again.
-            await connection.close()
-            raise psycopg.OperationalError("the connection is as old as one that went silent")
-        await _check(connection)
+                    # Those beside it are most likely silent too. To find out would take as long for each of them; new
+                    # ones cost a few milliseconds.
+                    await self._pool.drain()
 
     async def connect(self) -> Connection:
         """A connection of its own, outside the pool; the caller closes it.

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.gauntlet import mutants
 from tests.gauntlet.rows import ROWS
-from tests.gauntlet.run import Row, Run
+from tests.gauntlet.run import PartMissing, Row, Run
 from tests.gauntlet.service import Service, running
 
 MUTANTS = "mutants"
@@ -51,6 +51,9 @@ def _run(row: Row, times: int, seed: int, shared: Shared) -> bool:
             asyncio.run(row.shared(run, shared.service()))
         elif row.own is not None:
             asyncio.run(row.own(run))
+    except PartMissing as missing:
+        print(f"{row.id} NOT RUN: this machine lacks {missing}", flush=True)
+        return False
     except Exception as problem:  # noqa: BLE001 - whatever went wrong, the other rows are run and this one is named
         print(f"{row.id} BROKEN (make gauntlet T={row.id} N={times} SEED={seed}):", flush=True)
         traceback.print_exception(problem, limit=-4, file=sys.stdout)

@@ -18,6 +18,9 @@ AGAIN_MIN_S: Final = 0.05
 AGAIN_MAX_S: Final = 0.5
 
 
+UNAVAILABLE: Final = 503
+
+
 class GaveUp(Exception):
     """No answer within the client's patience."""
 
@@ -67,6 +70,8 @@ class Client:
     acknowledged: list[Acknowledged] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
     """Answers that no fault excuses."""
+    unavailable: int = 0
+    """Answers 503."""
 
     async def once(
         self,
@@ -98,6 +103,8 @@ class Client:
                     answer = await self.once(method, path, body, key=key)
             except (aiohttp.ClientError, OSError, TimeoutError):
                 answer = None
+            if answer is not None and answer.status == UNAVAILABLE:
+                self.unavailable += 1
             if answer is not None and not _later(answer):
                 self._note(answer, method, path, body, key)
                 return replace(answer, tries=tries)
@@ -115,7 +122,7 @@ class Client:
 
 def _later(answer: Answer) -> bool:
     """Whether the answer asks to come again: not served now, or the first request with this key still runs."""
-    return answer.status == 503 or (
+    return answer.status == UNAVAILABLE or (
         answer.status == 409 and answer.code in {"idempotency_in_flight", "version_conflict"}
     )
 

@@ -146,6 +146,27 @@ MUTANTS: Final = (
         (_FENCES,),
     ),
     Mutant(
+        "a query waits for its answer for ever",
+        "payloops/projections/reading.py",
+        "            with answer_within(connection, ANSWER_TIMEOUT_S):\n                cursor",
+        "            with answer_within(connection, 600.0):\n                cursor",
+        ("tests/faults/test_silence.py",),
+    ),
+    Mutant(
+        "each silent connection must be found out by itself",
+        "payloops/db.py",
+        "                    await self._pool.drain()",
+        "                    pass",
+        ("tests/faults/test_silence.py",),
+    ),
+    Mutant(
+        "a waiting request is answered with what its key won't give",
+        "payloops/http/outcome.py",
+        "            response = done.response\n    return",
+        "            pass\n    return",
+        ("tests/faults/test_last_word.py",),
+    ),
+    Mutant(
         "another merchant's order can be changed",
         "payloops/commands/handlers.py",
         "if self.guard is not None and owner is not None and owner != self.guard.merchant_id:",

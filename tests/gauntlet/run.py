@@ -10,6 +10,10 @@ from typing import Any, Literal
 from tests.gauntlet.service import Service
 
 
+class PartMissing(Exception):
+    """This machine lacks what the row needs; the message says what and why."""
+
+
 @dataclass
 class Run:
     """``rng`` is the only source of chance in a row, so a seed reproduces its choices."""

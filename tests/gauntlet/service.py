@@ -120,6 +120,8 @@ class Service:
     directory: Path
     postgres: EmbeddedPostgres
     settings: dict[str, str]
+    disk: Path
+    """Where the database is; the logs and the sandbox's state are in ``directory``."""
     parts: dict[str, Part] = field(default_factory=dict)
 
     @property
@@ -192,7 +194,7 @@ class Service:
 
     def start_postgres(self) -> None:
         self.postgres.stop()
-        self.postgres = embedded_postgres.start(self.directory)
+        self.postgres = embedded_postgres.start(self.disk)
 
 
 def _kept_logs(directory: Path) -> Path:
@@ -242,10 +244,10 @@ def _wait_for_port(part: Part, port: int) -> None:
 
 
 @contextlib.contextmanager
-def prepared(**settings: str) -> Iterator[Service]:
-    """A service with a database and settings, and no part running yet."""
+def prepared(*, disk: Path | None = None, **settings: str) -> Iterator[Service]:
+    """A service with a database (on that disk, if one is given) and settings, and no part running yet."""
     with open_directory() as directory:
-        postgres = embedded_postgres.start(directory)
+        postgres = embedded_postgres.start(disk or directory)
         first = free_ports(3)
         service = Service(
             directory,
@@ -262,6 +264,7 @@ def prepared(**settings: str) -> Iterator[Service]:
                 "ENCRYPTION_KEY": secrets.token_urlsafe(48),
                 **settings,
             },
+            disk or directory,
         )
         try:
             migrate(postgres.owner_dsn, app_dsn=postgres.app_dsn)
@@ -275,9 +278,9 @@ def prepared(**settings: str) -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def running(**settings: str) -> Iterator[Service]:
+def running(disk: Path | None = None, **settings: str) -> Iterator[Service]:
     """A service with one API, one relay and the sandbox."""
-    with prepared(**settings) as service:
+    with prepared(disk=disk, **settings) as service:
         for name in ("sandbox", "api", "relay"):
             service.part(name).start()
         service.wait_for_ports()

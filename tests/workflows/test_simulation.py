@@ -9,7 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from payloops.commands import order as oc
@@ -98,6 +98,11 @@ def happen(world: Simulation, what: str, number: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(fates=fates, mishaps=mishaps, crashes=crashes, happenings=happenings, manual=st.booleans())
+# Charged, the answer lost in a crash, and then the key is refused: no failure may be made of that.
+@example(fates={}, mishaps=["none", "refused"], crashes={0: "after"}, happenings=[], manual=False)
+@example(fates={}, mishaps=["none", "busy", "refused"], crashes={0: "after"}, happenings=[], manual=False)
+# A timer that has done a part of its work, and a signal that comes before it is tried again.
+@example(fates={}, mishaps=["busy"], crashes={1: "after"}, happenings=[(1.0, "cancelPayment")], manual=False)
 def test_every_payment_ends_and_agrees_with_the_processor(
     fates: dict[int, Fate],
     mishaps: list[Mishap],

@@ -57,8 +57,8 @@ class Operation(Course[OperationState]):
                 report = self._report(state, "voided", outcome, reason=self.void_reason)
                 return self.end(state, report, self._result(state, "cancelled", outcome))
             case Told.AUTHORIZED if activity == Activity.ASK:
-                # The lost call did nothing: the money is still held.
-                return self.call(state, self.act)
+                # The lost call surely did nothing: the money is still held.
+                return self.call(self.certain(state), self.act)
             case Told.AUTHORIZED | Told.ACTION_REQUIRED:
                 return self._refused(state, UNEXPECTED_CODE, "The processor did not change the payment.")
             case Told.DECLINED:
@@ -69,7 +69,6 @@ class Operation(Course[OperationState]):
             case Told.PROCESSING:
                 return self.wait_in_doubt(state, now_s)
             case _:
-                state = self.doubting(state) if outcome.told is Told.UNKNOWN else state
                 return self.unsettled(state, outcome.reason or outcome.code or outcome.told, now_s)
 
     void_reason: ClassVar[str | None] = None

@@ -99,8 +99,6 @@ class PaymentMachine(Course[PaymentState]):
                 return self._under_way(state, activity, outcome, now_s)
             case Told.NOT_FOUND if activity != Activity.CHARGE:
                 return self._not_found(state, outcome, now_s)
-            case Told.UNKNOWN if activity != Activity.ASK:
-                return self.unsettled(self.doubting(state), outcome.reason or outcome.told, now_s)
             case _:
                 return self._no_answer(state, activity, outcome, now_s)
 
@@ -175,8 +173,7 @@ class PaymentMachine(Course[PaymentState]):
         if repeat is None:
             return self.unsettled(state, "the processor account was replaced", now_s)
         if repeat:
-            # What the processor surely does not have took no money: the next answer decides.
-            return self.call(replace(state, progress=replace(state.progress, doubt=False)), Activity.CHARGE)
+            return self.call(self.certain(state), Activity.CHARGE)
         return self._failed(state, outcome, NOT_FOUND_CODE, "The processor has no such payment.")
 
     def _no_answer(self, state: PaymentState, activity: str, outcome: Outcome, now_s: float) -> Step[PaymentState]:

@@ -53,7 +53,7 @@ class Progress:
     asked: int = 0
     """Pauses of doubt so far."""
     doubt: bool = False
-    """A call that moves money got no answer: no failure may be recorded before it is known what it did."""
+    """The call may have been made before, and its answer lost in a crash: a refusal of our key proves nothing."""
     doubt_recorded: bool = False
     account: str | None = None
     """The processor account that the first call went to: of another one nothing can be learnt."""
@@ -248,9 +248,9 @@ class Course(ABC, Generic[S]):
         at_s = now_s + self.schedule.doubt_pause_s(progress.asked)
         return self.step(replace(state, progress=progress.waiting(at_s, self.ask, asked=progress.asked + 1)))
 
-    def doubting(self, state: S) -> S:
-        """From now on no failure may be recorded without an answer."""
-        return replace(state, progress=replace(state.progress, doubt=True))
+    def certain(self, state: S) -> S:
+        """The processor said that nothing was done: the next answer decides."""
+        return replace(state, progress=replace(state.progress, doubt=False))
 
     def may_repeat(self, state: S, outcome: Outcome, now_s: float) -> bool | None:
         """Whether a call that the processor knows nothing of may be made again.

@@ -63,8 +63,6 @@ class RefundMachine(Course[RefundState]):
                 return self._not_found(state, outcome, now_s)
             case Told.MISCONFIGURED if first_answer:
                 return self._failed(state, outcome.code or "processor_misconfigured", outcome.message)
-            case Told.UNKNOWN if activity == Activity.REFUND:
-                return self.unsettled(self.doubting(state), outcome.reason or outcome.told, now_s)
             case _:
                 return self.unsettled(state, outcome.reason or outcome.code or outcome.told, now_s)
 
@@ -83,7 +81,7 @@ class RefundMachine(Course[RefundState]):
         if repeat is None:
             return self.unsettled(state, "the processor account was replaced", now_s)
         if repeat:
-            return self.call(replace(state, progress=replace(state.progress, doubt=False)), Activity.REFUND)
+            return self.call(self.certain(state), Activity.REFUND)
         return self._failed(state, NOT_FOUND_CODE, "The processor has no such refund.")
 
     def _failed(self, state: RefundState, code: str, message: str | None) -> Step[RefundState]:

@@ -344,6 +344,33 @@ async def test_the_last_word_survives_a_broken_connection(here: Process, shop: G
         assert answer(await renamed(here, shop, using)).body == LAST.body
 
 
+@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.LOSE_REQUEST, Fault.SWALLOW_ANSWER])
+async def test_the_last_word_survives_a_connection_that_breaks_while_it_is_said(
+    here: Process, shop: Guard, database_url: str, fault: Fault
+) -> None:
+    async with proxied(database_url) as network, process(network.dsn) as far:
+        using = key(shop.merchant_id, flight_s=60)
+        await in_flight(far, shop, using)
+        network.statement = b"UPDATE idempotency_keys"
+        network.arm(fault)
+        assert await far.handler.finish(using, LAST)
+        assert network.done == [fault]
+        assert answer(await renamed(here, shop, using)).body == LAST.body
+
+
+async def test_a_last_word_that_can_not_be_said_is_unavailable(here: Process, shop: Guard, database_url: str) -> None:
+    async with proxied(database_url) as network, process(network.dsn) as far:
+        using = key(shop.merchant_id, flight_s=60)
+        await in_flight(here, shop, using)
+        network.statement = b"UPDATE idempotency_keys"
+        network.arm(*[Fault.LOSE_REQUEST] * 9)
+        with pytest.raises(Unavailable):
+            await far.handler.finish(using, LAST)
+        assert len(network.done) == 3  # and no more
+        with pytest.raises(IdempotencyInFlight):
+            await renamed(here, shop, using)
+
+
 async def test_old_keys_are_forgotten_in_small_portions(here: Process, shop: Guard, database: Database) -> None:
     for place in range(5):
         await renamed(here, shop, key(shop.merchant_id, f"old {place}"))

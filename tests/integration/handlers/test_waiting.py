@@ -84,11 +84,11 @@ async def test_a_wake_up_that_was_missed_costs_the_time_but_not_the_truth(
 
 @pytest.mark.parametrize("changes_at", [1, 2])
 async def test_a_change_between_a_look_and_the_wait_is_not_missed(
-    here: Process, shop: Guard, monkeypatch: pytest.MonkeyPatch, changes_at: int
+    there: Process, shop: Guard, monkeypatch: pytest.MonkeyPatch, changes_at: int
 ) -> None:
-    """The order changes while what the waiter saw is on its way back to it."""
-    order_id = await here.order(shop)
-    real = here.handler.load
+    """The order changes while what the waiter saw is on its way back to it; no listener wakes it a second time."""
+    order_id = await there.order(shop)
+    real = there.handler.load
     looks = 0
 
     async def load_and_lose_a_moment(_aggregate: object, stream_id: UUID) -> OrderState:
@@ -96,15 +96,15 @@ async def test_a_change_between_a_look_and_the_wait_is_not_missed(
         looks += 1
         state = await real(ORDER, stream_id)
         if looks < changes_at:
-            here.store.watch.grew(order_id)  # a hint that leads to another look
+            there.store.watch.grew(order_id)  # a hint that leads to another look
         elif looks == changes_at:
-            monkeypatch.setattr(here.handler, "load", real)
-            await here.do(order_id, pay(order_id))
+            monkeypatch.setattr(there.handler, "load", real)
+            await there.do(order_id, pay(order_id))
         return state
 
-    monkeypatch.setattr(here.handler, "load", load_and_lose_a_moment)
+    monkeypatch.setattr(there.handler, "load", load_and_lose_a_moment)
     async with asyncio.timeout(10.0):
-        assert is_processing(await here.handler.wait_for(ORDER, order_id, is_processing, timeout_s=60.0))
+        assert is_processing(await there.handler.wait_for(ORDER, order_id, is_processing, timeout_s=60.0))
 
 
 async def test_a_waiter_that_goes_away_leaves_nothing_behind(here: Process, shop: Guard) -> None:

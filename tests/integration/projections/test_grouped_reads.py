@@ -52,6 +52,30 @@ async def test_a_hundred_reads_are_a_few_queries(reads: GroupedReads, test_datab
     assert (columns[0], absent[0], same[0]) == (None, None, ids[0])
 
 
+async def test_a_read_right_after_an_answer_is_answered_too(reads: GroupedReads, test_database: TestDatabase) -> None:
+    merchant = str(new_id())
+    (order,) = insert(test_database, merchant, 1)
+    for _ in range(20):
+        async with asyncio.timeout(10):
+            await reads.get(None, merchant, order)
+    assert reads.queries == 20
+
+
+async def test_many_waiting_reads_are_worth_another_query(
+    reads: GroupedReads, test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grouped, "BATCH_MAX", 8)
+    monkeypatch.setattr(grouped, "QUEUE_FOR_ANOTHER", 10)
+    merchant = str(new_id())
+    ids = insert(test_database, merchant, 60)
+    tasks = [asyncio.create_task(reads.get(None, merchant, each)) for each in ids]
+    await asyncio.sleep(0)
+    assert len(reads._running) == grouped.IN_FLIGHT_MAX
+    answers = await asyncio.gather(*tasks)
+    assert [columns[0] for _, columns in answers] == ids
+    assert reads._in_flight == 0
+
+
 async def test_an_unknown_key_holds_for_nobody(reads: GroupedReads, test_database: TestDatabase) -> None:
     merchant = str(new_id())
     (order,) = insert(test_database, merchant, 1)

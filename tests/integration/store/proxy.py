@@ -1,7 +1,7 @@
 """A bad network between us and Postgres: at a chosen moment it loses a request or an answer, goes silent or goes slow.
 
-It listens on a unix socket, understands just enough of the frontend protocol to know where a request ends and whether
-it is an append, and meddles with appends only.
+It listens on a unix socket, understands just enough of the frontend protocol to know where a request ends and which
+statement it executes, and meddles with one statement only, which is the append unless a test says otherwise.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Proxy:
         self.silent = False
         """Whatever is sent on any connection is swallowed."""
         self.delay_s = 0.05
+        self.statement = APPEND
+        """What the statement holds that faults are for."""
         self.appends = 0
         """Requests that executed an append."""
         self.requests = 0
@@ -127,7 +129,7 @@ class _Link:
         """Pass a request on, or do the armed fault to it. False when the link is to be cut."""
         if self._proxy.silent:
             return True
-        self._appends = self._appends or APPEND in request
+        self._appends = self._appends or self._proxy.statement in request
         if self._appends and self._started:
             self._proxy.requests += 1
         if self._appends and _executes(request):

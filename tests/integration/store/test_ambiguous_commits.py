@@ -138,7 +138,7 @@ async def test_what_was_committed_stays_so_though_its_key_was_revoked_before_the
     made = append(api_key_id=key)
     waiting = asyncio.ensure_future(far_store.append(made))
     await proxy.struck.wait()
-    while not await log(database):  # the first try commits while its answer goes nowhere
+    while not await log(database) and not waiting.done():  # the first try commits, its answer goes nowhere
         await asyncio.sleep(0.01)
     await revoke_api_key(database, key)
     assert (await waiting).outcome is Outcome.APPENDED
@@ -242,11 +242,11 @@ async def test_a_full_disk_after_a_lost_answer_is_waited_for_to_learn_the_outcom
     proxy.arm(Fault.LOSE_ANSWER, Fault.SLOW)
     made = append(idempotency=key_row())
     waiting = asyncio.ensure_future(far_store.append(made))
-    while len(proxy.done) < 2:  # the first try has committed, the second one is on its way
+    while len(proxy.done) < 2 and not waiting.done():  # the first try has committed, the second one is on its way
         await asyncio.sleep(0.01)
     full_disk.execute("INSERT INTO disk VALUES (true)")
     tries = proxy.appends
-    while proxy.appends < tries + 3:
+    while proxy.appends < tries + 3 and not waiting.done():
         await asyncio.sleep(0.01)
     assert not waiting.done()
     full_disk.execute("DELETE FROM disk")
@@ -262,7 +262,7 @@ async def test_an_error_of_a_later_try_does_not_hide_that_an_earlier_one_may_hav
         proxy.arm(Fault.LOSE_ANSWER, Fault.SLOW)
         made = append(idempotency=key_row())
         waiting = asyncio.ensure_future(store.append(made))
-        while len(proxy.done) < 2:  # the first try has committed, the second one is on its way
+        while len(proxy.done) < 2 and not waiting.done():  # the first try has committed, the second one is on its way
             await asyncio.sleep(0.01)
         await blocker.hold()
         with pytest.raises(OutcomeUnknown):  # and not "nothing was done"

@@ -214,7 +214,7 @@ async def test_a_writer_that_is_killed_leaves_no_gap_and_loses_nothing_it_acknow
     database_url: str, database: Database
 ) -> None:
     acknowledged: list[tuple[UUID, int, int]] = []
-    async with tailing(database_url) as tail:
+    async with asyncio.timeout(90.0), tailing(database_url) as tail:
         victim, other = await writer(database_url, 4, 100_000), await writer(database_url, 5, 20)
         reading = [asyncio.ensure_future(acknowledged_by(process, acknowledged)) for process in (victim, other)]
         while len(acknowledged) < 200:

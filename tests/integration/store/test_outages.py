@@ -294,7 +294,7 @@ async def test_a_server_that_is_killed_and_comes_back_loses_and_doubles_nothing(
                 acknowledged.append(made)
                 break
 
-    async with opened(own_server.dsn, limits=Limits(retry_for_s=15.0)) as store:
+    async with asyncio.timeout(90.0), opened(own_server.dsn, limits=Limits(retry_for_s=15.0)) as store:
         clients = [asyncio.ensure_future(client(store)) for _ in range(8)]
         for _ in range(2):
             before = len(acknowledged)
