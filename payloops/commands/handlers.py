@@ -6,7 +6,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from payloops.commands.idempotency import IdempotencyKey, Response, ResponseKeep
 from payloops.errors import EmailExists, InvalidApiKey, NotFound, Overloaded, PayloopsError, VersionConflict
 from payloops.events.base import Event
 from payloops.events.store import Append, Appended, EventStore, Outcome
+from payloops.values import value
 
 RELOADS_MAX: Final = 3
 CACHE_MAX: Final = 20_000
@@ -41,7 +41,7 @@ class Inline(Protocol):
         """Put rows over those of the same key, as the table's upsert does."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Aggregate(Generic[S, C]):
     """All that the handler must know of a kind of aggregate. ``owner`` is the merchant that a state belongs to."""
 
@@ -58,7 +58,7 @@ class Aggregate(Generic[S, C]):
     """The inline tables that each class of events can write."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Guard:
     """Who asks. The API key is checked again in the very transaction that appends; streams of others don't exist."""
 
@@ -66,7 +66,7 @@ class Guard:
     api_key_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Executed(Generic[S]):
     """What a command did. ``events`` is empty when all was so already, or when the response is a replay."""
 
@@ -313,7 +313,7 @@ class _Turn:
         self.users = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Request(Generic[S, C]):
     aggregate: Aggregate[S, C]
     stream_id: UUID

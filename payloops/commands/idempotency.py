@@ -7,7 +7,6 @@ Header Field").
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,9 +15,10 @@ import orjson
 from payloops.crypto import KeyRing, aad
 from payloops.errors import IdempotencyInFlight, IdempotencyMismatch
 from payloops.events.store import IdempotencyRow, StoredResponse
+from payloops.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Response:
     """What a client is answered. ``secret`` bodies are kept encrypted; ``replayed`` ones were given before."""
 
@@ -30,7 +30,7 @@ class Response:
     """Of the order that the body shows: its ETag."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class IdempotencyKey:
     """A key in its scope, with a hash of the body that it came with."""
 

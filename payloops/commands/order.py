@@ -5,7 +5,6 @@ What processors and workflows report is in ``order_results.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, assert_never
 from uuid import UUID
@@ -35,13 +34,13 @@ from payloops.events.order_state import (
     attempts_of,
     status,
 )
-from payloops.values import AMOUNT_MAX, CURRENCY_EXPONENTS
+from payloops.values import AMOUNT_MAX, CURRENCY_EXPONENTS, value
 
 ATTEMPTS_MAX: Final = 100
 REFUNDS_MAX: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ProcessorOption:
     """A processor that the merchant has configured; a smaller ``priority`` goes first."""
 
@@ -50,7 +49,7 @@ class ProcessorOption:
     priority: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CreateOrder:
     """Ask for a payment. ``amount`` is in minor units, ``currency`` an upper-case ISO 4217 code."""
 
@@ -71,7 +70,7 @@ class CreateOrder:
     capture_method: e.CaptureMethod = "automatic"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StartPayment:
     """Take the money: by the named processor, or by the best of ``options``."""
 
@@ -84,7 +83,7 @@ class StartPayment:
     payment_method_token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CapturePayment:
     """Take authorized money; None means all of it."""
 
@@ -94,7 +93,7 @@ class CapturePayment:
     amount: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CancelOrder:
     """Take no money: end what is open, release what is held."""
 
@@ -104,7 +103,7 @@ class CancelOrder:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RefundPayment:
     """Give captured money back; None means all that is left."""
 

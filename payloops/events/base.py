@@ -8,13 +8,15 @@ from uuid import UUID
 
 from eventsourcing.domain import DomainEvent
 
+from payloops.values import value
+
 Sealed = NewType("Sealed", str)
 """Encrypted text (crypto.py): the only form in which a secret, a password hash or personal data enters an event."""
 
 ActorType = Literal["api_key", "user", "processor", "workflow", "system"]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Actor:
     """Who asked: an API key's or user's id, a processor's name, a workflow's id."""
 
@@ -22,7 +24,7 @@ class Actor:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Meta:
     """What an event tells of its cause.
 

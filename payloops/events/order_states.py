@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Literal, assert_never
 from uuid import UUID
 
 from payloops.events import order as e
 from payloops.events.base import Sealed
+from payloops.values import value
 
 RefundStatus = Literal["pending", "success", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Attempt:
     """One try to take the money at one processor."""
 
@@ -37,7 +38,7 @@ class Attempt:
         return _is_same_payment((self.number, self.processor_transaction_id), (number, transaction_id))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Refund:
     """Money on its way back to the customer."""
 
@@ -55,7 +56,7 @@ class Refund:
     outcome_unknown: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Surplus:
     """A payment beyond the order's own: held money that is released, or taken money that is given back."""
 
@@ -90,7 +91,7 @@ def _kind(processor_id: str) -> str:
     return processor_id.partition("_")[0]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Facts:
     """What was asked for at creation, and what is counted over the order's whole life."""
 
@@ -118,7 +119,7 @@ class Facts:
     surplus: tuple[Surplus, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Failure:
     """Why the last attempt failed, in the processor's own codes."""
 
@@ -128,7 +129,7 @@ class Failure:
     processor: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NextAction:
     """What the customer has to do."""
 
@@ -137,19 +138,19 @@ class NextAction:
     processor_data: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Absent:
     """Nothing happened yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Pending:
     """Created, no attempt yet."""
 
     facts: Facts
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Processing:
     """An attempt is with the processor. ``cancel`` was asked for while the customer had to act."""
 
@@ -159,7 +160,7 @@ class Processing:
     cancel: e.CancelRequested | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RequiresAction:
     """The attempt waits for the customer."""
 
@@ -170,7 +171,7 @@ class RequiresAction:
     outcome_unknown: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Authorized:
     """``authorized`` is held; at most one capture or one void of it is under way."""
 
@@ -182,7 +183,7 @@ class Authorized:
     outcome_unknown: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Captured:
     """``captured`` was taken; 0 ≤ refunded (pending included) ≤ captured."""
 
@@ -210,7 +211,7 @@ class Captured:
         return next((refund for refund in given_back if refund.refund_id == refund_id), None)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Failed:
     """The last attempt ended without money."""
 
@@ -221,7 +222,7 @@ class Failed:
     """We had the processor end the payment: it can't hold money any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Cancelled:
     """Ended without money; ``released`` was held once."""
 

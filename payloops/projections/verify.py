@@ -266,7 +266,10 @@ def _compare_row(projection: InlineProjection, key: Any, expected: Row, found: R
         report.differs(Difference(projection.table, str(key), None, "a row", None))
         return
     for column in projection.columns:
-        ours, theirs = normalized(expected[column]), normalized(found[column])
+        ours, theirs = expected[column], found[column]
+        if ours == theirs and type(ours) is type(theirs):
+            continue
+        ours, theirs = normalized(ours), normalized(theirs)
         if ours != theirs or type(ours) is not type(theirs):
             report.differs(Difference(projection.table, str(key), column, ours, theirs))
 

@@ -11,6 +11,8 @@ from uuid import UUID
 import orjson
 from eventsourcing.persistence import StoredEvent
 
+from payloops.values import value
+
 INLINE_TABLES: Final = (
     "merchants",
     "merchant_keys",
@@ -46,7 +48,7 @@ class Outcome(StrEnum):
     CLAIMED = "claimed"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class IdempotencyRow:
     """An idempotency key with the answer that its request will get.
 
@@ -62,7 +64,7 @@ class IdempotencyRow:
     flight_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class StoredResponse:
     """The answer that an idempotency key got before."""
 
@@ -94,7 +96,7 @@ class Append:
         return touched
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Appended:
     """``position`` is the first event's place in the log; None when there was none."""
 
