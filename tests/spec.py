@@ -102,7 +102,7 @@ EVENT_DEFAULTS: Final[Mapping[type[Event], Mapping[str, Any]]] = MappingProxyTyp
         o.PaymentActionRequired: {
             "attempt": 1,
             **_IDS,
-            "redirect_url": "https://bank.example/3ds",
+            "redirect_url": Sealed("sealed-redirect-url"),
             "client_secret": Sealed("sealed-client-secret"),
             "processor_data": None,
         },
@@ -163,7 +163,7 @@ COMMAND_DEFAULTS: Final[Mapping[type, Mapping[str, Any]]] = MappingProxyType(
         order_commands.StartPayment: {"options": BOTH_PROCESSORS, "payment_method_type": "card"},
         order_commands.RefundPayment: {"refund_id": REFUND_ID},
         reports.RecordProcessing: {"attempt": 1},
-        reports.RecordActionRequired: {"attempt": 1, **_IDS, "redirect_url": "https://bank.example/3ds"},
+        reports.RecordActionRequired: {"attempt": 1, **_IDS, "redirect_url": Sealed("sealed-redirect-url")},
         reports.RecordAuthorized: {"attempt": 1, "amount": AMOUNT, **_IDS},
         reports.RecordCaptured: {"attempt": 1, "amount": AMOUNT, "surplus_refund_id": SURPLUS_REFUND_ID, **_IDS},
         reports.RecordFailed: {"attempt": 1, **_REFUSED, "decline_code": "generic_decline", **_IDS},

@@ -41,7 +41,7 @@ class RecordActionRequired(Report):
     attempt: int
     processor_order_id: str | None = None
     processor_transaction_id: str | None = None
-    redirect_url: str | None = None
+    redirect_url: Sealed | None = None
     client_secret: Sealed | None = None
     processor_data: dict[str, Any] | None = None
 

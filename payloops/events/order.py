@@ -86,7 +86,8 @@ class PaymentActionRequired(Event):
     attempt: int
     processor_order_id: str | None
     processor_transaction_id: str | None
-    redirect_url: str | None
+    redirect_url: Sealed | None
+    """Sealed, for it may carry the client secret in its query."""
     client_secret: Sealed | None
     processor_data: dict[str, Any] | None
 

@@ -133,7 +133,7 @@ class Failure:
 class NextAction:
     """What the customer has to do."""
 
-    redirect_url: str | None
+    redirect_url: Sealed | None
     client_secret: Sealed | None
     processor_data: Mapping[str, Any] | None
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from payloops.projections.base import Row
-from payloops.projections.personal_data import CLIENT_SECRET, CUSTOMER_EMAIL, MerchantKey
+from payloops.projections.personal_data import CLIENT_SECRET, CUSTOMER_EMAIL, REDIRECT_URL, MerchantKey
 
 READ_COLUMNS: Final = (
     "id",
@@ -79,7 +79,8 @@ def wire_next_action(action: Mapping[str, Any], order_id: Any, key: MerchantKey)
     ``type`` says how: ``redirect`` to ``redirectUrl``, ``processor_checkout`` with ``processorData`` (Razorpay's own
     form), or ``use_sdk`` with ``clientSecret`` (Stripe's).
     """
-    redirect_url, processor_data = action["redirectUrl"], action["processorData"]
+    redirect_url = key.open(REDIRECT_URL, order_id, action["redirectUrl"])
+    processor_data = action["processorData"]
     without_redirect = "use_sdk" if processor_data is None else "processor_checkout"
     return {
         "type": without_redirect if redirect_url is None else "redirect",

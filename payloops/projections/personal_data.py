@@ -27,6 +27,7 @@ from payloops.projections.reading import change, fetch
 
 MERCHANT_EMAIL: Final = "merchants.email"
 CUSTOMER_EMAIL: Final = "orders.customer_email"
+REDIRECT_URL: Final = "orders.redirect_url"
 CLIENT_SECRET: Final = "orders.client_secret"  # noqa: S105 - the name of a field, not a secret
 
 KEY_TTL_S: Final = 30.0

@@ -31,8 +31,8 @@ from payloops.projections.refunds import REFUNDS
 from payloops.projections.transactions import TRANSACTIONS
 
 PAGE_EVENTS: Final = 1000
-BATCH_ROWS: Final = 2000
-"""Expected rows that are collected before they are compared."""
+BATCH_EVENTS: Final = 4000
+"""Events that are folded before their rows are compared; one event writes two or three rows."""
 BATCH_STREAMS: Final = 1000
 VERSION_MAX: Final = 2**63 - 1
 REPORTED_MAX: Final = 200
@@ -214,22 +214,20 @@ async def _read_streams(
 ) -> list[_Stream]:
     """The next streams in order of their ids, whole and folded; none at the end of the log."""
     streams: list[_Stream] = []
+    events = 0
     place: tuple[UUID, int] = (after, VERSION_MAX)
     while True:
         page = await _rows(connection, _SQL["events_page"], (*place, PAGE_EVENTS))
         for stream_id, version, topic, state in page:
             if not streams or streams[-1].id != stream_id:
-                if len(streams) >= BATCH_STREAMS or _row_count(streams) >= BATCH_ROWS:
+                if len(streams) >= BATCH_STREAMS or events >= BATCH_EVENTS:
                     return streams
                 streams.append(_Stream(stream_id, folds))
+            events += 1
             streams[-1].take(store, StoredEvent(stream_id, version, topic, bytes(state)))
         if len(page) < PAGE_EVENTS:
             return streams
         place = (page[-1][0], page[-1][1])
-
-
-def _row_count(streams: list[_Stream]) -> int:
-    return sum(len(rows) for stream in streams for rows in stream.rows.values())
 
 
 async def _compare(connection: Connection, streams: list[_Stream], folds: tuple[Fold, ...], report: Report) -> None:

@@ -19,7 +19,7 @@ from payloops.commands.handlers import CommandHandler
 from payloops.errors import AmountMismatch, NotFound, RuleViolation
 from payloops.events.base import Actor, Meta
 from payloops.events.order_state import Absent, Existing, OrderState, attempt_numbered, status
-from payloops.projections.personal_data import CLIENT_SECRET, PersonalData
+from payloops.projections.personal_data import CLIENT_SECRET, REDIRECT_URL, PersonalData
 from payloops.values import Clock, new_id
 from payloops.workflows_bridge import duty
 from payloops.workflows_bridge.accounts import Account, ProcessorAccounts
@@ -220,16 +220,22 @@ class Activities:
 
     async def _told(self, answer: PaymentOutcome, account: Account, told: Json) -> dict[str, Any]:
         outcome = replace(outcome_of_payment(answer), account=account.name)
-        if outcome.client_secret is not None:
-            outcome = replace(outcome, client_secret=await self._sealed(outcome.client_secret, told))
+        if outcome.client_secret is not None or outcome.redirect_url is not None:
+            outcome = replace(
+                outcome,
+                client_secret=await self._sealed(CLIENT_SECRET, outcome.client_secret, told),
+                redirect_url=await self._sealed(REDIRECT_URL, outcome.redirect_url, told),
+            )
         return outcome.to_json()
 
-    async def _sealed(self, client_secret: str, told: Json) -> str | None:
+    async def _sealed(self, field: str, text: str | None, told: Json) -> str | None:
+        if text is None:
+            return None
         key = await self._personal.key_for(UUID(told["merchantId"]))
         try:
-            return key.seal(CLIENT_SECRET, UUID(told["orderId"]), client_secret)
+            return key.seal(field, UUID(told["orderId"]), text)
         except RuleViolation:
-            # The merchant's personal data was erased: it has no customer that could use the secret.
+            # The merchant's personal data was erased: it has no customer that could use them.
             return None
 
 

@@ -6,7 +6,6 @@ is random, so that a claim which was lost that way can't be mistaken for a later
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ import orjson
 import psycopg
 from psycopg.types.json import Json
 
-from payloops.db import Connection, Database, load_sql
+from payloops.db import Connection, Database, answer_within, load_sql
 from payloops.projections.reading import change, fetch, unavailable
 from payloops.workflows_bridge.engines.base import Advance, Run
 
@@ -129,8 +128,8 @@ class OutboxTable:
         parameters = {"limit": limit, "lease_s": lease_s, "full_lanes": list(full_lanes), "token": token}
         sent_s = time.monotonic()
         try:
-            async with asyncio.timeout(CLAIM_TIMEOUT_S):
-                connection = await self._claims_connection()
+            connection = await self._claims_connection()
+            with answer_within(connection, CLAIM_TIMEOUT_S):
                 cursor = await connection.execute(SQL["claim"], parameters, prepare=True)
                 rows = await cursor.fetchall()
         except BaseException as problem:
@@ -177,7 +176,8 @@ class OutboxTable:
     async def _claims_connection(self) -> Connection:
         if self._claims is None or self._claims.closed:
             self._claims = await self._database.connect()
-            await self._claims.execute("SET synchronous_commit = off")
+            with answer_within(self._claims, CLAIM_TIMEOUT_S):
+                await self._claims.execute("SET synchronous_commit = off")
         return self._claims
 
 

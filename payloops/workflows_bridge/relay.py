@@ -187,7 +187,7 @@ class Relay:
             heapq.heappop(self._timers)
         try:
             rows = await self.table.claim(1 if probing else limit, lease_s=self._options.lease_s, full_lanes=full_lanes)
-        except (Unavailable, TimeoutError) as problem:
+        except Unavailable as problem:
             self._pause(problem)
             return True
         for row in rows:

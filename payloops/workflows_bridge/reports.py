@@ -81,7 +81,7 @@ def surplus_refund_id(order_id: UUID, attempt: int, transaction_id: str | None) 
 
 
 def _action_required(told: Json, order_id: UUID, attempt: int, *, now: datetime, meta: Meta) -> r.RecordActionRequired:
-    secret, data = told.get("clientSecret"), told.get("processorData")
+    address, secret, data = told.get("redirectUrl"), told.get("clientSecret"), told.get("processorData")
     return r.RecordActionRequired(
         order_id,
         now,
@@ -89,7 +89,7 @@ def _action_required(told: Json, order_id: UUID, attempt: int, *, now: datetime,
         attempt,
         processor_order_id=told.get("processorOrderId"),
         processor_transaction_id=told.get("processorTransactionId"),
-        redirect_url=told.get("redirectUrl"),
+        redirect_url=None if address is None else Sealed(address),
         client_secret=None if secret is None else Sealed(secret),
         processor_data=None if data is None else dict(data),
     )

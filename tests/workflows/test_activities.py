@@ -139,6 +139,28 @@ async def test_without_a_configuration_nothing_can_be_asked(world: World, activi
     assert (told["told"], told["code"]) == ("misconfigured", "processor_not_configured")
 
 
+async def test_without_a_configuration_no_money_moves_back_or_forth(world: World) -> None:
+    async with world.relaying():
+        held = await world.paid("pm_card_visa", capture_method="manual")
+        taken = await world.paid("pm_card_visa")
+        await world.reach(held, "authorized")
+        await world.reach(taken, "captured")
+        await world.quiet()
+    await world.capture(held)
+    refund_id = await world.refund(taken)
+    remove = mc.RemoveProcessor(world.merchant_id, world.clock.now(), meta(), "stripe")
+    await world.handler.execute(merchant_aggregate(), world.merchant_id, remove)
+    refund = {**named(world, taken, None), "refundId": str(refund_id), "transactionId": None}
+    refund |= {"amount": AMOUNT, "reason": None, "processorRefundId": None}
+    async with world.acting() as (activities, _):
+        for activity, told in (
+            (Activity.CAPTURE, {**named(world, held, None), "amount": None}),
+            (Activity.REFUND, refund),
+            (Activity.ASK_REFUND, refund),
+        ):
+            assert (await activities.call(activity, told, CALLER))["code"] == "processor_not_configured"
+
+
 async def test_a_call_that_was_made_before_says_so(world: World) -> None:
     order_id = await world.paid("pm_card_visa")
     again = Caller("payment-x", "c", repeated=True)

@@ -20,7 +20,7 @@ from payloops.http.schemas.base import checked
 from payloops.http.schemas.orders import CancelBody, CaptureBody, PayBody, RefundBody, refuse_raw_card
 from payloops.http.services import Services
 from payloops.http.v1.orders import order_response
-from payloops.projections.personal_data import CLIENT_SECRET, MerchantKey
+from payloops.projections.personal_data import CLIENT_SECRET, REDIRECT_URL, MerchantKey
 from payloops.values import new_id
 
 
@@ -138,7 +138,7 @@ def _payment_response(state: Existing, key: MerchantKey) -> Response:
     if isinstance(state, RequiresAction):
         action = state.next_action
         optional = {
-            "redirectUrl": action.redirect_url,
+            "redirectUrl": key.open(REDIRECT_URL, state.facts.order_id, action.redirect_url),
             "clientSecret": key.open(CLIENT_SECRET, state.facts.order_id, action.client_secret),
             "processorData": action.processor_data,
         }

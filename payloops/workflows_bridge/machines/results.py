@@ -58,9 +58,9 @@ class Outcome:
     message: str | None = None
     reason: str | None = None
     retry_after_s: int | None = None
-    redirect_url: str | None = None
+    redirect_url: str | None = field(default=None, repr=False)
     client_secret: str | None = field(default=None, repr=False)
-    """Sealed by the merchant's key: it passes through a workflow's history."""
+    """Both sealed by the merchant's key: they pass through a workflow's history."""
     processor_data: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -171,7 +171,7 @@ async def test_an_order_shows_its_failure_and_then_its_next_action(database: Dat
     await write(database, *history)
     (row,) = await read(database, "orders", "status", "failure", "next_action", "version", order="id")
     assert (row["status"], row["failure"], row["version"]) == ("requires_action", None, 5)
-    assert row["next_action"]["redirectUrl"] == "https://bank.example/3ds"
+    assert row["next_action"]["redirectUrl"] == "sealed-redirect-url"
 
 
 async def test_a_removed_processor_keeps_no_credentials_and_makes_room(database: Database) -> None:

@@ -13,11 +13,14 @@ import pytest
 
 from payloops.db import Database
 from payloops.errors import Unavailable
+from payloops.projections import reading
+from payloops.workflows_bridge import outbox_table
 from payloops.workflows_bridge.engines.base import NotTaken, Work
 from payloops.workflows_bridge.outbox_table import Done, OutboxTable, PutBack
 from payloops.workflows_bridge.relay import Relay, RelayOptions, TryLater
 from tests.databases import TestDatabase
 from tests.integration.relay.engine import NotingEngine, left, signal_row, start_row, until, wake_row, write
+from tests.integration.store.proxy import proxied
 
 QUICK = RelayOptions(concurrency=16, lease_s=3.0, poll_s=0.1, failure_delay_min_s=0.01)
 UNHURRIED = replace(QUICK, poll_s=60.0)
@@ -380,6 +383,28 @@ async def test_relays_survive_a_database_that_goes_away(
                 return False
 
         await until(empty, within_s=20.0)
+
+
+async def test_relays_survive_connections_that_go_silent(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half-open: nothing comes back, nothing is refused."""
+    monkeypatch.setattr(outbox_table, "CLAIM_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(reading, "ANSWER_TIMEOUT_S", 0.3)
+    engine = NotingEngine()
+    async with proxied(database_url) as proxy:
+        far = Database(proxy.dsn, min_size=1, max_size=4)
+        await far.open(wait_s=5.0)
+        async with relaying(far, engine, replace(QUICK, lease_s=1.0)) as relay:
+            await write(database, [start_row("before")])
+            await until(lambda: engine.ended == ["before"])
+            proxy.silent = True
+            await write(database, [start_row("after")])
+            await until(lambda: relay.counters.pauses >= 1)
+            proxy.silent = False
+            await until(lambda: "after" in engine.ended, within_s=20.0)
+            await until(drained(database), within_s=20.0)
+        await far.close()
 
 
 async def test_many_relays_do_each_effect_once(database: Database) -> None:

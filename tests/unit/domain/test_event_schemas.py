@@ -59,7 +59,7 @@ def test_titles_and_descriptions_are_the_classes_own() -> None:
         (ApiKeyCreated, {"secret_hash"}),
         (ProcessorConfigured, {"credentials"}),
         (OrderCreated, {"customer_email"}),
-        (PaymentActionRequired, {"client_secret"}),
+        (PaymentActionRequired, {"client_secret", "redirect_url"}),
     ],
 )
 def test_sealed_fields_are_marked_as_encrypted(event_class: type[Event], sealed: set[str]) -> None:
