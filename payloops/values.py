@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 import iso4217
-import uuid_utils.compat
+import uuid_utils
 
 __all__ = [
     "AMOUNT_MAX",
@@ -19,6 +19,7 @@ __all__ = [
     "currency_code",
     "iso",
     "new_id",
+    "new_id_text",
     "value",
 ]
 
@@ -35,6 +36,7 @@ else:
         return dataclasses.dataclass(unsafe_hash=frozen, **options)
 
 
+_SAFETY_UNKNOWN: Final = SafeUUID.unknown
 AMOUNT_MAX: Final = 2**53 - 1
 """Largest amount in minor units: the largest integer that every JSON client reads exactly (RFC 8259, section 6)."""
 
@@ -82,7 +84,16 @@ class Money:
 
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562): unique, and sorted by time so that fresh rows land on the same index pages."""
-    return uuid_utils.compat.uuid7()
+    # As uuid_utils.compat does it, without looking the enumeration's member up each time: 0.8 µs, not 1.3.
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", uuid_utils.uuid7().int)
+    object.__setattr__(made, "is_safe", _SAFETY_UNKNOWN)
+    return made
+
+
+def new_id_text() -> str:
+    """As ``new_id``, for what is only ever text."""
+    return str(uuid_utils.uuid7())
 
 
 class Clock(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Final
 
-from payloops.values import new_id
+from payloops.values import new_id_text
 
 correlation_id: Final[ContextVar[str]] = ContextVar("correlation_id", default="")
 """The id of what this task works for; empty outside any request or effect."""
@@ -20,7 +20,7 @@ def accept_correlation_id(candidate: str | None) -> str:
     """``candidate`` if it has the form that CONTRACT ("Headers") allows, else a new id."""
     if candidate is not None and _ACCEPTED.fullmatch(candidate):
         return candidate
-    return str(new_id())
+    return new_id_text()
 
 
 @contextlib.contextmanager
