@@ -1,1 +1,1 @@
-"""Measurements of PERFORMANCE rows, each beside its baseline in one run: ``python -m bench``, or ``make bench``."""
+"""Measurements, each beside its baseline in one run: ``python -m bench``, or ``make bench``."""

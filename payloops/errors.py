@@ -35,7 +35,7 @@ from typing import ClassVar
 
 
 class PayloopsError(Exception):
-    """Base of all; ``code`` is the wire code of CONTRACT, ``message`` one sentence for people, without secrets."""
+    """Base of all; ``code`` is the one on the wire, ``message`` one sentence for people, without secrets."""
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool | None] = None

@@ -169,7 +169,7 @@ class RecordDiscoveredRefund(Report):
 
 @dataclass(frozen=True, slots=True)
 class RecordStatus(Report):
-    """An external worker's word on the order: any status of CONTRACT, with neither attempt nor amount."""
+    """An external worker's word on the order: any status of the wire contract, with neither attempt nor amount."""
 
     status: str
     surplus_refund_id: UUID

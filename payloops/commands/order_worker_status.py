@@ -1,4 +1,4 @@
-"""An external worker's ``updateOrderStatus`` (CONTRACT, "Temporal") as the report that it means in the order's state.
+"""An external worker's ``updateOrderStatus`` as the report that it means in the order's state.
 
 Of a payment's results it has neither attempt nor amount; the order knows both.
 """

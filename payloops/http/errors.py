@@ -97,7 +97,7 @@ def status_of(error: e.PayloopsError) -> int:
 
 
 def error_body(error: e.PayloopsError, correlation_id: str) -> bytes:
-    """The body of CONTRACT ("Errors"). Of an error that is our own fault nothing is told but that it happened."""
+    """The body of every error. Of an error that is our own fault nothing is told but that it happened."""
     known = status_of(error) != STATUS[e.PayloopsError]
     body: dict[str, Any] = {
         "code": error.code if known else e.PayloopsError.code,

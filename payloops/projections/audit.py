@@ -36,7 +36,7 @@ def event_id(stream_id: UUID, version: int) -> UUID:
 
 
 def wire_entry(entry: AuditEntry) -> dict[str, Any]:
-    """The audit entry of CONTRACT, for orjson. ``type`` has no version: data is in the latest form."""
+    """The audit entry of the wire contract, for orjson. ``type`` has no version: data is in the latest form."""
     event = entry.event
     meta = event.meta
     return {

@@ -39,7 +39,7 @@ READ_COLUMNS: Final = (
 
 
 def wire_order(row: Row, key: MerchantKey) -> dict[str, Any]:
-    """The order of CONTRACT ("Order:"), for orjson. ``key`` opens its merchant's personal data.
+    """The order of the wire contract ("Order:"), for orjson. ``key`` opens its merchant's personal data.
 
     Times of the row may be text already, and ``metadata`` the JSON text that the table keeps (an ``orjson.Fragment``).
     """

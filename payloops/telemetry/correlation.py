@@ -17,7 +17,7 @@ _ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 
 
 def accept_correlation_id(candidate: str | None) -> str:
-    """``candidate`` if it has the form that CONTRACT ("Headers") allows, else a new id."""
+    """``candidate`` if it has the form that the wire contract ("Headers") allows, else a new id."""
     if candidate is not None and _ACCEPTED.fullmatch(candidate):
         return candidate
     return new_id_text()

@@ -56,7 +56,7 @@ _DOUBLED_DIGIT_SUMS: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
 def contains_card_number(text: str) -> bool:
-    """Whether ``text`` holds what reads as a card number (CONTRACT, "Raw card numbers are refused").
+    """Whether ``text`` holds what reads as a card number (the wire contract, "Raw card numbers are refused").
 
     That is a Luhn-valid run of 13 to 19 digits with a network's prefix, plain or grouped by single spaces or dashes,
     bounded by non-alphanumerics. Digits inside a UUID do not count.

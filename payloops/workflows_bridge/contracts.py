@@ -1,4 +1,4 @@
-"""What workflows are called, where they run, and what they are told (CONTRACT, "Temporal").
+"""What workflows are called, where they run, and what they are told (the wire contract, "Temporal").
 
 Names, queues and JSON are shared by both engines and by workers in other languages: camelCase, nothing of Python.
 """
@@ -63,7 +63,7 @@ class Wire:
     """A dataclass of JSON values whose fields are camelCase on the wire."""
 
     OPTIONAL: ClassVar[frozenset[str]] = frozenset()
-    """Fields that are left out while they are None, as CONTRACT marks them with a question mark."""
+    """Fields that are left out while they are None, as the wire contract marks them with a question mark."""
 
     def to_json(self) -> Json:
         """The wire form."""

@@ -9,6 +9,7 @@ import pytest
 from payloops.db import Database
 from payloops.sandbox.app import Sandbox, build_sandbox
 from payloops.values import SystemClock
+from tests.replay import assert_replay_equals_tables
 from tests.workflows.world import World, open_world
 
 
@@ -23,6 +24,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def world(database_url: str, database: Database, sandbox: Sandbox) -> AsyncIterator[World]:
-    """Everything but HTTP and relays."""
+    """Everything but HTTP and relays; after the test, the log folded again must say what the tables say."""
     async with open_world(database_url, database, sandbox) as opened:
         yield opened
+    await assert_replay_equals_tables(database)

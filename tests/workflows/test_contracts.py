@@ -1,4 +1,4 @@
-"""The JSON of CONTRACT ("Temporal"), and the effects of an order's events."""
+"""The JSON of the wire contract ("Temporal"), and the effects of an order's events."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def registered(state: MerchantState) -> Registered:
 
 
 def wire_merchant(row: Row, key: MerchantKey) -> dict[str, Any]:
-    """The profile of CONTRACT."""
+    """The profile of the wire contract."""
     return {
         "id": row["id"],
         "name": row["name"],

@@ -126,7 +126,7 @@ def _email(text: str) -> str:
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
-    """Limits of CONTRACT ("Conventions"); sizes are of the compact JSON. A number can be a card number as well."""
+    """Limits of the wire contract; sizes are of the compact JSON. A number can be a card number as well."""
     if len(value) > METADATA_KEYS_MAX:
         raise refused(f"must have at most {METADATA_KEYS_MAX} keys")
     for key in value:

@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """All in seconds. The defaults are CONTRACT's ("Order status", "Temporal")."""
+    """All in seconds. The defaults are the contract's ("Order status", "Temporal")."""
 
     action_timeout_s: float = 15 * 60
     """How long the customer may take."""

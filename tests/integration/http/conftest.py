@@ -8,14 +8,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
+from payloops.db import Database
 from tests.databases import TestDatabase
 from tests.integration.http.world import Api, Merchant, open_api
+from tests.replay import assert_replay_equals_tables
 
 
 @pytest.fixture
-async def api(test_database: TestDatabase) -> AsyncIterator[Api]:
+async def api(request: pytest.FixtureRequest, test_database: TestDatabase, database: Database) -> AsyncIterator[Api]:
+    """An API; after the test, the log folded again must say what the tables say."""
     async with open_api(test_database) as opened:
         yield opened
+    if request.node.get_closest_marker("rewrites_tables") is None:
+        await assert_replay_equals_tables(database)
 
 
 @pytest.fixture

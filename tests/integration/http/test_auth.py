@@ -74,6 +74,7 @@ async def test_a_revoked_key_is_401_from_the_next_request_on(api: Api, merchant:
         assert (answer.status, answer.code) == (401, "invalid_api_key")
 
 
+@pytest.mark.rewrites_tables
 async def test_a_key_revoked_in_another_process_is_401_at_once(
     api: Api, merchant: Merchant, test_database: TestDatabase
 ) -> None:
@@ -86,6 +87,7 @@ async def test_a_key_revoked_in_another_process_is_401_at_once(
         assert (answer.status, answer.code) == (401, "invalid_api_key"), route.name
 
 
+@pytest.mark.rewrites_tables
 async def test_a_key_expires(api: Api, merchant: Merchant, test_database: TestDatabase) -> None:
     soon = iso(api.services.clock.now() + timedelta(hours=1))
     made = await api.new_key(merchant.token, expiresAt=soon)
@@ -205,6 +207,7 @@ async def test_a_key_of_the_other_mode_is_another_key(api: Api, merchant: Mercha
     assert (answer.status, answer.code) == (401, "invalid_api_key")
 
 
+@pytest.mark.rewrites_tables
 async def test_guessing_at_one_key_leaves_the_threads_to_the_others(
     api: Api, merchant: Merchant, test_database: TestDatabase
 ) -> None:

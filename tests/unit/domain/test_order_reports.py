@@ -1,4 +1,4 @@
-"""What follows from reports of a payment: late, twice, out of order, in doubt (CONTRACT, "Order status")."""
+"""What follows from reports of a payment: late, twice, out of order, in doubt (the wire contract, "Order status")."""
 
 from __future__ import annotations
 

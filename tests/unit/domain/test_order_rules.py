@@ -1,4 +1,4 @@
-"""What a merchant may ask of an order: CONTRACT, "Order status"."""
+"""What a merchant may ask of an order: the wire contract, "Order status"."""
 
 from __future__ import annotations
 
