@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -12,11 +11,6 @@ from tests.gauntlet.shop import Shop
 
 LOOK_EVERY_S: Final = 0.02
 MORE_WITHIN_S: Final = 60.0
-
-
-def limit_s(idle_s: float) -> float:
-    """A limit for a machine that is not overloaded, on this one as it is: more work than cores takes longer."""
-    return idle_s * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 async def until(holds: Callable[[], bool], within_s: float, what: str) -> None:

@@ -11,7 +11,7 @@ from tests.gauntlet.checker import check
 from tests.gauntlet.run import Row, Run
 from tests.gauntlet.service import Service, prepared, running
 from tests.gauntlet.shop import Shop, opened, under_load
-from tests.gauntlet.waiting import limit_s, more_acknowledged, until
+from tests.gauntlet.waiting import more_acknowledged, until
 from tests.gauntlet.wrapped import POINTS
 
 READY_WITHIN_S: Final = 5.0
@@ -34,7 +34,7 @@ async def k1(run: Run) -> None:
                     slowest_s[name] = max(slowest_s[name], took_s)
                     verdict = await check(shop)
                     run.say(f"round {number}: {name} back after {took_s:.2f} s; {verdict}")
-    allowed_s = limit_s(READY_WITHIN_S)
+    allowed_s = run.limit_s(READY_WITHIN_S)
     slowest = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in slowest_s.items())
     run.say(f"slowest return: {slowest} (allowed at this load: {allowed_s:.1f} s)")
     for name, seconds in slowest_s.items():

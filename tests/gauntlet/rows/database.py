@@ -16,7 +16,7 @@ from tests.gauntlet.network import BadNetwork, bad_network
 from tests.gauntlet.run import PartMissing, Row, Run
 from tests.gauntlet.service import Service, prepared, running
 from tests.gauntlet.shop import Shop, opened, under_load
-from tests.gauntlet.waiting import limit_s, more_acknowledged, until
+from tests.gauntlet.waiting import more_acknowledged, until
 
 READY_WITHIN_S: Final = 15.0
 WORKERS: Final = 4
@@ -41,7 +41,7 @@ async def k3(run: Run) -> None:
                     took_s = time.monotonic() - began_s
                 slowest_s = max(slowest_s, took_s)
                 run.say(f"round {number}: payments again after {took_s:.2f} s; {await check(shop)}")
-    allowed_s = limit_s(READY_WITHIN_S)
+    allowed_s = run.limit_s(READY_WITHIN_S)
     run.say(f"slowest return: {slowest_s:.2f} s (allowed at this load: {allowed_s:.1f} s)")
     if slowest_s > allowed_s:
         raise AssertionError(f"ready only after {slowest_s:.1f} s")

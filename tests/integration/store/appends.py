@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -89,3 +90,7 @@ async def assert_gapless(database: Database) -> int:
     assert positions == list(range(1, head + 1))
     assert broken == 0
     return int(head)
+
+
+def streams_of(appends: Sequence[Append]) -> list[UUID]:
+    return [UUID(str(event.originator_id)) for append in appends for event in append.events]
