@@ -52,7 +52,7 @@ IDEMPOTENCY_KEPT_S: Final = 80 * 3600.0
 CLEAN_EVERY_S: Final = 60.0
 CLEAN_ROWS_MAX: Final = 5_000
 GC_YOUNG_OBJECTS: Final = 50_000
-"""New objects between two looks for cycles: CPython's 700 is less than two requests make."""
+"""New objects between two looks for cycles; CPython's default is 700."""
 JWT_ISSUER: Final = "payloops"
 JWT_AUDIENCE: Final = "payloops-dashboard"
 
@@ -276,7 +276,7 @@ def run_sandbox(settings: Settings) -> int:
 
 
 def _calm_garbage_collection() -> None:
-    """Look for cycles seldom, and not among what the imports made: a request makes none, so looking finds nothing."""
+    """Look for cycles seldom, and not among what the imports made, which stays for good."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_YOUNG_OBJECTS, 20, 50)
