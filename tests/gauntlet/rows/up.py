@@ -19,8 +19,7 @@ from tests.gauntlet.service import STOP_WITHIN_S, NotReady, Part, Service, prepa
 from tests.gauntlet.shop import Shop, opened, under_load
 from tests.gauntlet.waiting import more_acknowledged, until
 
-READY_WITHIN_S: Final = {"api": 5.0, "relay": 5.0, "sandbox": 12.0, "postgres": 15.0}
-"""A payment that the sandbox died of is asked after 5 s later, and again if it is not back by then."""
+READY_WITHIN_S: Final = {"api": 5.0, "relay": 5.0, "sandbox": 5.0, "postgres": 15.0}
 START_WITHIN_S: Final = 60.0
 
 
