@@ -9,6 +9,7 @@ A flow is one or more steps on one connection. What is timed runs from sending s
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,7 +23,10 @@ from bench.samples import Count, Window
 ID: Final = "{id}"
 """In a request: the id that the step before it was answered with."""
 NUMBER: Final = "{number}"
-"""In a request: 16 digits that never come again."""
+"""In a request: NUMBER_DIGITS digits that never come again."""
+NUMBER_DIGITS: Final = 16
+SIGNATURE: Final = "{signature}"
+"""In a request's head, where the step has a ``stripe_secret``: Stripe's signature of the body as it is sent."""
 CONNECTIONS_MAX: Final = 1024
 ANSWER_BYTES_MAX: Final = 1024 * 1024
 _DRAIN_S: Final = 30.0
@@ -39,6 +43,7 @@ class Step:
     requests: Sequence[str]
     status: int
     contains: str = ""
+    stripe_secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class _Program:
         self._plain = [not any(mark in r for mark in (ID, NUMBER) for r in step.requests) for step in load.steps]
         self.statuses = [str(step.status).encode() for step in load.steps]
         self.contains = [step.contains.encode() for step in load.steps]
+        self._secrets = [step.stripe_secret.encode() for step in load.steps]
         self.takes_id = [any(ID in r for r in step.requests) for step in load.steps[1:]] + [False]
 
     def request(self, step: int, taken_id: bytes) -> bytes:
@@ -77,7 +83,16 @@ class _Program:
         if self._plain[step]:
             return template
         numbered = template.replace(NUMBER.encode(), b"%016d" % next(self._numbers))
-        return numbered.replace(ID.encode(), taken_id)
+        whole = numbered.replace(ID.encode(), taken_id)
+        return _signed(whole, self._secrets[step]) if self._secrets[step] else whole
+
+
+def _signed(request: bytes, secret: bytes) -> bytes:
+    """https://docs.stripe.com/webhooks/signature"""
+    seconds = b"%d" % time.time()
+    body = request[request.index(_HEAD_END) + len(_HEAD_END) :]
+    digest = hmac.digest(secret, seconds + b"." + body, "sha256").hex().encode()
+    return request.replace(SIGNATURE.encode(), b"t=%b,v1=%b" % (seconds, digest), 1)
 
 
 class _Run:

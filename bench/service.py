@@ -40,7 +40,11 @@ class Api:
 
     def register(self) -> Merchant:
         """A new merchant with a test key that may do everything."""
-        account = {"name": "Bench", "email": f"{secrets.token_hex(8)}@shop.test", "password": secrets.token_urlsafe(24)}
+        account = {
+            "name": "Bench",
+            "email": f"bench{secrets.token_hex(8)}@shop.test",
+            "password": secrets.token_urlsafe(24),
+        }
         made = call(self.port, "POST", "/api/auth/register", {}, account, status=201)
         bearer = {"Authorization": f"Bearer {made['token']}"}
         key = call(self.port, "POST", "/api/api-keys", bearer, {"name": "bench"}, status=201)
@@ -60,10 +64,11 @@ class Api:
 class Service:
     """The processes of the service over one database; its secrets and directory last as long as the block.
 
-    Each is started by the command that a user would type, with the settings that he would give and no others.
+    Each is started by the command that a user would type, with the settings that he would give and no others; but for
+    the limit of one API key, for here one key brings all of the load.
     """
 
-    def __init__(self, bench: Bench, database: BenchDatabase, directory: Path) -> None:
+    def __init__(self, bench: Bench, database: BenchDatabase, directory: Path, **variables: str) -> None:
         self._bench = bench
         self._directory = directory
         self.sandbox_port = free_port_pair()
@@ -74,6 +79,8 @@ class Service:
             "JWT_SECRET": secrets.token_urlsafe(48),
             "ENCRYPTION_KEY": secrets.token_urlsafe(48),
             "SANDBOX_PORT": str(self.sandbox_port),
+            "API_KEY_REQUESTS_PER_MIN": "1000000000",
+            **variables,
         }
 
     @contextmanager
@@ -85,8 +92,14 @@ class Service:
 
     @contextmanager
     def relay(self) -> Iterator[None]:
-        """The relay, with the embedded engine."""
+        """The relay, with the embedded engine unless the settings name a Temporal server."""
         with running(self._command("relay"), self._environment(), log=self._bench.log("relay"), cwd=self._directory):
+            yield
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """The worker of Temporal's queues."""
+        with running(self._command("worker"), self._environment(), log=self._bench.log("worker"), cwd=self._directory):
             yield
 
     @contextmanager
@@ -110,10 +123,10 @@ class Service:
 
 
 @contextmanager
-def service(bench: Bench, database: BenchDatabase) -> Iterator[Service]:
-    """The service on a database, in a directory that is thrown away."""
+def service(bench: Bench, database: BenchDatabase, **variables: str) -> Iterator[Service]:
+    """The service on a database, in a directory that is thrown away; ``variables`` are further settings."""
     with tempfile.TemporaryDirectory(prefix="payloops-bench-") as directory:
-        yield Service(bench, database, Path(directory))
+        yield Service(bench, database, Path(directory), **variables)
 
 
 def order_load(port: int, api_key: str, *, keyed: bool = False) -> Load:

@@ -4,12 +4,15 @@ PayloopsError
 ├── ConfigurationError          a setting is missing or unusable; stops the start
 ├── InvalidInput                the request can't be understood or breaks a limit
 │   ├── InvalidJson             the body is not the JSON that we accept
-│   └── RawCardRejected         a card number was sent instead of a token
+│   ├── RawCardRejected         a card number was sent instead of a token
+│   ├── MissingSignature        a processor's event without a signature
+│   └── InvalidSignature        a processor's event whose signature does not hold
 ├── RuleViolation               understood, but the state of things does not allow it
 │   ├── InvalidStatus           the order (or session) is in another state
 │   ├── NoProcessor             no enabled processor can take the payment
 │   ├── InvalidProcessor        the named processor is unknown, not configured or disabled
 │   ├── EmailExists             the e-mail address has an account
+│   ├── AlreadyReceived         a processor's event that is stored under another id
 │   ├── RefundExceedsCaptured   more would be refunded than was captured
 │   └── AmountMismatch          a processor reports an amount that the order can't have
 ├── NotAuthenticated            no credential, or one that does not hold
@@ -34,6 +37,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def sentence(param: str, problem: str) -> str:
+    """What is wrong with a field, for people: the problem follows the field's name. No name is the body itself."""
+    return f"{param or 'The body'} {problem}."
+
+
 class PayloopsError(Exception):
     """Base of all; ``code`` is the one on the wire, ``message`` one sentence for people, without secrets."""
 
@@ -45,7 +53,7 @@ class PayloopsError(Exception):
         self.message = message
         self.param = param
         self.details = details
-        """(param, message) of each offending field."""
+        """(param, problem) of each offending field; ``sentence`` makes a sentence of the two."""
 
 
 class ConfigurationError(PayloopsError):
@@ -55,6 +63,12 @@ class ConfigurationError(PayloopsError):
 class InvalidInput(PayloopsError):
     code = "validation_error"
 
+    @classmethod
+    def of(cls, *problems: tuple[str, str]) -> InvalidInput:
+        """The error of these fields, each with its problem; the first one speaks for all."""
+        param, problem = problems[0]
+        return cls(sentence(param, problem), param=param or None, details=problems)
+
 
 class InvalidJson(InvalidInput):
     code = "invalid_json"
@@ -62,6 +76,14 @@ class InvalidJson(InvalidInput):
 
 class RawCardRejected(InvalidInput):
     code = "raw_card_rejected"
+
+
+class MissingSignature(InvalidInput):
+    code = "missing_signature"
+
+
+class InvalidSignature(InvalidInput):
+    code = "invalid_signature"
 
 
 class RuleViolation(PayloopsError):
@@ -82,6 +104,10 @@ class InvalidProcessor(RuleViolation):
 
 class EmailExists(RuleViolation):
     code = "email_exists"
+
+
+class AlreadyReceived(RuleViolation):
+    code = "validation_error"
 
 
 class RefundExceedsCaptured(RuleViolation):
@@ -141,9 +167,13 @@ class RateLimited(PayloopsError):
     code = "rate_limited"
     retryable = True
 
-    def __init__(self, message: str, *, retry_after_s: int) -> None:
+    def __init__(self, message: str, *, retry_after_s: int, policy: str, limit: int, window_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.policy = policy
+        """Which limit it was: its name, and ``limit`` requests in ``window_s`` seconds."""
+        self.limit = limit
+        self.window_s = window_s
 
 
 class Unavailable(PayloopsError):

@@ -64,6 +64,13 @@ class TestServer:
     def drop(self, database: TestDatabase) -> None:
         self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", database.name)
 
+    def cut_off(self, database: TestDatabase) -> None:
+        """Let nobody in any more, and throw out who is."""
+        self._run("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.name)
+        self._admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database.name,)
+        )
+
     def _template(self) -> str:
         # Named after the files as they are now, so that an edited migration gives a new template.
         name = f"{DATABASE_PREFIX}emplate_{fingerprint(load_migrations())}"

@@ -10,203 +10,169 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from types import ModuleType
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar
 from uuid import UUID
 
 import pytest
 
+from payloops.commands import checkout_session as checkout_commands
 from payloops.commands import merchant as merchant_commands
 from payloops.commands import order as order_commands
 from payloops.commands import order_reports as reports
 from payloops.commands import order_results
+from payloops.commands import webhook_delivery as delivery_commands
+from payloops.commands import webhook_endpoint as endpoint_commands
 from payloops.errors import PayloopsError
-from payloops.events import merchant as m
-from payloops.events import merchant_state, order_state
-from payloops.events import order as o
-from payloops.events.base import Actor, Event, Meta, Sealed
-
-ORDER_ID: Final = UUID("0190a5b0-0000-7000-8000-00000000000a")
-MERCHANT_ID: Final = UUID("0190a5b0-0000-7000-8000-00000000000b")
-REFUND_ID: Final = UUID("0190a5b0-0000-7000-8000-00000000000c")
-SURPLUS_REFUND_ID: Final = UUID("0190a5b0-0000-7000-8000-00000000000d")
-KEY_ID: Final = UUID("0190a5b0-0000-7000-8000-00000000000e")
-CONFIG_ID: Final = UUID("0190a5b0-0000-7000-8000-00000000000f")
-AMOUNT: Final = 1000
-
-PAST: Final = datetime(2026, 1, 2, 3, 0, 0, 0, tzinfo=UTC)
-NOW: Final = datetime(2026, 1, 2, 4, 0, 0, 123_000, tzinfo=UTC)
-
-PAST_META: Final = Meta(UUID(int=1), Actor("system", "past"), "past")
-NOW_META: Final = Meta(UUID(int=2), Actor("api_key", "now"), "now", causation_id="cause", traceparent=None)
-
-BOTH_PROCESSORS: Final = (
-    order_commands.ProcessorOption("stripe", enabled=True, priority=1),
-    order_commands.ProcessorOption("razorpay", enabled=True, priority=1),
+from payloops.events import (
+    checkout_session,
+    checkout_session_state,
+    merchant_state,
+    order_state,
+    webhook_delivery,
+    webhook_delivery_state,
+    webhook_endpoint,
+    webhook_endpoint_state,
 )
+from payloops.events import merchant as m
+from payloops.events import order as o
+from payloops.events.base import Event
+from tests import checkout_specs, webhook_specs
+from tests.spec_defaults import (
+    AMOUNT,
+    BOTH_PROCESSORS,
+    COMMAND_DEFAULTS,
+    CONFIG_ID,
+    DISPUTE_ID,
+    EVENT_DEFAULTS,
+    KEY_ID,
+    MERCHANT_ID,
+    NEW_KEY_ID,
+    NOW,
+    NOW_META,
+    ORDER_ID,
+    PAST,
+    PAST_META,
+    REFUND_ID,
+    SURPLUS_REFUND_ID,
+    TARGETS,
+)
+
+__all__ = [
+    "AMOUNT",
+    "AUTHORIZED",
+    "BOTH_PROCESSORS",
+    "CANCELLED",
+    "CAPTURED",
+    "COMMAND_DEFAULTS",
+    "CONFIG_ID",
+    "DISPUTE_ID",
+    "EVENT_DEFAULTS",
+    "FAILED",
+    "KEY_ID",
+    "KINDS",
+    "LATER",
+    "MANUAL",
+    "MERCHANT_ID",
+    "NEW_KEY_ID",
+    "NOW",
+    "NOW_META",
+    "ORDERS",
+    "ORDER_ID",
+    "PAST",
+    "PAST_META",
+    "PENDING",
+    "PROCESSING",
+    "REFUND_ID",
+    "REGISTERED",
+    "REQUIRES_ACTION",
+    "SURPLUS_REFUND_ID",
+    "Given",
+    "Kind",
+    "Outcome",
+    "command",
+    "decide",
+    "event",
+    "evolve",
+    "given",
+    "initial_for",
+    "kind_of_command",
+    "kind_of_event",
+    "numbered",
+    "state_after",
+]
 
 E = TypeVar("E", bound=Event)
 C = TypeVar("C")
 
-_IDS: Final = {"processor_order_id": "pi_1", "processor_transaction_id": "pi_1"}
-_REFUSED: Final = {"code": "card_declined", "message": "The card was declined."}
-_FLAGS: Final = {"enabled": True, "priority": 1, "test_mode": True}
-_KEY: Final = {
-    "key_id": KEY_ID,
-    "public_id": "abcdefghijkl",
-    "prefix": "sk_test_abcd",
-    "name": "server",
-    "secret_hash": Sealed("sealed-hash"),
-    "live": False,
-    "scopes": ("orders:read",),
-    "expires_at": None,
-}
-_ACCOUNT: Final = {
-    "name": "Shop",
-    "email": Sealed("sealed-email"),
-    "email_digest": "digest",
-    "password_hash": Sealed("sealed-password-hash"),
-}
-_TERMS: Final = {
-    "merchant_id": MERCHANT_ID,
-    "test_mode": True,
-    "amount": AMOUNT,
-    "currency": "USD",
-    "external_id": "cart-1",
-    "capture_method": "automatic",
-}
 
-EVENT_DEFAULTS: Final[Mapping[type[Event], Mapping[str, Any]]] = MappingProxyType(
-    {
-        o.OrderCreated: _TERMS
-        | {
-            "customer_id": None,
-            "customer_email": None,
-            "description": None,
-            "metadata": {},
-            "return_url": None,
-            "cancel_url": None,
-        },
-        o.PaymentStarted: {
-            "attempt": 1,
-            "processor": "stripe",
-            "workflow_id": f"payment-{ORDER_ID}",
-            "payment_method_type": "card",
-            "payment_method_token": "pm_card_visa",
-        },
-        o.PaymentDiscovered: {"attempt": 1, "processor": "stripe", **_IDS},
-        o.PaymentIdentified: {"attempt": 1, **_IDS},
-        o.PaymentProcessing: {"attempt": 1},
-        o.PaymentActionRequired: {
-            "attempt": 1,
-            **_IDS,
-            "redirect_url": Sealed("sealed-redirect-url"),
-            "client_secret": Sealed("sealed-client-secret"),
-            "processor_data": None,
-        },
-        o.PaymentAuthorized: {"attempt": 1, **_IDS, "amount": AMOUNT},
-        o.PaymentCaptured: {"attempt": 1, **_IDS, "amount": AMOUNT},
-        o.PaymentFailed: {"attempt": 1, **_REFUSED, "decline_code": "generic_decline", **_IDS, "ended": False},
-        o.PaymentOutcomeUnknown: {"attempt": 1, "operation": "payment", "reason": "timeout"},
-        o.SurplusPaymentAuthorized: {
-            "attempt": 2,
-            "processor": "stripe",
-            "processor_order_id": "pi_2",
-            "processor_transaction_id": "pi_2",
-            "amount": AMOUNT,
-            "workflow_id": f"void-{ORDER_ID}",
-        },
-        o.SurplusPaymentCaptured: {
-            "attempt": 2,
-            "refund_id": SURPLUS_REFUND_ID,
-            "processor": "stripe",
-            "processor_order_id": "pi_2",
-            "processor_transaction_id": "pi_2",
-            "amount": AMOUNT,
-        },
-        o.CaptureRequested: {"amount": AMOUNT, "workflow_id": f"capture-{ORDER_ID}"},
-        o.CaptureFailed: _REFUSED,
-        o.CancelRequested: {"reason": None, "workflow_id": f"void-{ORDER_ID}"},
-        o.CancelFailed: _REFUSED,
-        o.OrderCancelled: {"reason": None, "released": 0, "processor_transaction_id": None},
-        o.RefundRequested: {
-            "refund_id": REFUND_ID,
-            "amount": AMOUNT,
-            "reason": None,
-            "workflow_id": f"refund-{REFUND_ID}",
-        },
-        o.RefundDiscovered: {"refund_id": REFUND_ID, "amount": AMOUNT, "reason": None, "processor_refund_id": "re_1"},
-        o.RefundIdentified: {"refund_id": REFUND_ID, "processor_refund_id": "re_1"},
-        o.RefundSucceeded: {"refund_id": REFUND_ID, "processor_refund_id": "re_1"},
-        o.RefundFailed: {"refund_id": REFUND_ID, **_REFUSED, "processor_refund_id": "re_1"},
-        o.RefundOutcomeUnknown: {"refund_id": REFUND_ID, "reason": "timeout"},
-        m.MerchantRegistered: _ACCOUNT,
-        m.ProfileChanged: {"name": "Shop", "webhook_url": "https://shop.example/hook"},
-        m.ApiKeyCreated: _KEY,
-        m.ApiKeyRevoked: {"key_id": KEY_ID},
-        m.ProcessorConfigured: {
-            "config_id": CONFIG_ID,
-            "processor": "stripe",
-            "credentials": Sealed("sealed-credentials"),
-            **_FLAGS,
-        },
-        m.ProcessorFlagsChanged: {"processor": "stripe", **_FLAGS},
-        m.ProcessorRemoved: {"processor": "stripe"},
-    }
-)
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What a specification must know of a kind of aggregate: its streams, events, states and commands."""
 
-COMMAND_DEFAULTS: Final[Mapping[type, Mapping[str, Any]]] = MappingProxyType(
-    {
-        order_commands.CreateOrder: _TERMS,
-        order_commands.StartPayment: {"options": BOTH_PROCESSORS, "payment_method_type": "card"},
-        order_commands.RefundPayment: {"refund_id": REFUND_ID},
-        reports.RecordProcessing: {"attempt": 1},
-        reports.RecordActionRequired: {"attempt": 1, **_IDS, "redirect_url": Sealed("sealed-redirect-url")},
-        reports.RecordAuthorized: {"attempt": 1, "amount": AMOUNT, **_IDS},
-        reports.RecordCaptured: {"attempt": 1, "amount": AMOUNT, "surplus_refund_id": SURPLUS_REFUND_ID, **_IDS},
-        reports.RecordFailed: {"attempt": 1, **_REFUSED, "decline_code": "generic_decline", **_IDS},
-        reports.RecordVoided: {"attempt": 1, "processor_transaction_id": "pi_1"},
-        reports.RecordOutcomeUnknown: {"attempt": 1, "operation": "payment", "reason": "timeout"},
-        reports.RecordCaptureFailed: _REFUSED,
-        reports.RecordCancelFailed: _REFUSED,
-        reports.RecordRefundSucceeded: {"refund_id": REFUND_ID, "processor_refund_id": "re_1"},
-        reports.RecordRefundFailed: {"refund_id": REFUND_ID, **_REFUSED, "processor_refund_id": "re_1"},
-        reports.RecordRefundUnknown: {"refund_id": REFUND_ID, "reason": "timeout"},
-        reports.RecordDiscoveredRefund: {
-            "processor_refund_id": "re_9",
-            "amount": 100,
-            "status": "success",
-        },
-        reports.RecordStatus: {"surplus_refund_id": SURPLUS_REFUND_ID},
-        merchant_commands.RegisterMerchant: _ACCOUNT,
-        merchant_commands.CreateApiKey: _KEY,
-        merchant_commands.RevokeApiKey: {"key_id": KEY_ID},
-        merchant_commands.ConfigureProcessor: {
-            "config_id": CONFIG_ID,
-            "processor": "stripe",
-            "credentials": Sealed("sealed-credentials"),
-            **_FLAGS,
-        },
-        merchant_commands.ChangeProcessorFlags: {"processor": "stripe"},
-        merchant_commands.RemoveProcessor: {"processor": "stripe"},
-    }
+    stream_id: UUID
+    events: ModuleType
+    states: ModuleType
+    command_class: type
+    decide: Callable[[Any, Any], Sequence[Any]]
+
+
+def _decide_order(asked: Any, state: Any) -> Sequence[Any]:
+    if isinstance(asked, reports.Report):
+        return order_results.decide(asked, state)  # type: ignore[arg-type]
+    return order_commands.decide(asked, state)
+
+
+ORDERS: Final = Kind(ORDER_ID, o, order_state, object, _decide_order)
+KINDS: Final = (
+    Kind(MERCHANT_ID, m, merchant_state, merchant_commands.MerchantCommand, merchant_commands.decide),
+    Kind(
+        checkout_specs.SESSION_ID,
+        checkout_session,
+        checkout_session_state,
+        checkout_commands.CheckoutCommand,
+        checkout_commands.decide,
+    ),
+    Kind(
+        webhook_specs.ENDPOINT_ID,
+        webhook_endpoint,
+        webhook_endpoint_state,
+        endpoint_commands.WebhookEndpointCommand,
+        endpoint_commands.decide,
+    ),
+    Kind(
+        webhook_specs.DELIVERY_ID,
+        webhook_delivery,
+        webhook_delivery_state,
+        delivery_commands.WebhookDeliveryCommand,
+        delivery_commands.decide,
+    ),
 )
+"""All but orders, which is what is none of these."""
+
+
+def kind_of_event(event_class: type) -> Kind:
+    return next((kind for kind in KINDS if kind.events.__name__ == event_class.__module__), ORDERS)
+
+
+def kind_of_command(asked: Any) -> Kind:
+    return next((kind for kind in KINDS if isinstance(asked, kind.command_class)), ORDERS)
 
 
 def event(event_class: type[E], **fields: Any) -> E:
     """An event with defaults for all that is not given."""
-    stream = MERCHANT_ID if event_class.__module__ == m.__name__ else ORDER_ID
-    envelope = {"originator_id": stream, "originator_version": 1, "timestamp": PAST, "meta": PAST_META}
+    stream_id = kind_of_event(event_class).stream_id
+    envelope = {"originator_id": stream_id, "originator_version": 1, "timestamp": PAST, "meta": PAST_META}
     return event_class(**{**envelope, **EVENT_DEFAULTS[event_class], **fields})
 
 
 def command(command_class: type[C], **fields: Any) -> C:
     """A command with defaults for all that is not given."""
     named = {field.name for field in dataclasses.fields(command_class)}  # type: ignore[arg-type]
-    target = {"order_id": ORDER_ID} if "order_id" in named else {"merchant_id": MERCHANT_ID}
-    head: dict[str, Any] = {**target, "now": NOW, "meta": NOW_META}
+    targets = {name: target for name, target in TARGETS.items() if name in named}
+    head: dict[str, Any] = {**targets, "now": NOW, "meta": NOW_META}
     return command_class(**{**head, **COMMAND_DEFAULTS.get(command_class, {}), **fields})
 
 
@@ -217,36 +183,25 @@ def numbered(events: Sequence[E], after: int = 0) -> list[E]:
 
 def decide(asked: Any, state: Any) -> tuple[Any, ...]:
     """The decision of the aggregate that the command is for."""
-    if isinstance(asked, merchant_commands.MerchantCommand):
-        return merchant_commands.decide(asked, state)  # type: ignore[arg-type]
-    if isinstance(asked, reports.Report):
-        return order_results.decide(asked, state)  # type: ignore[arg-type]
-    return order_commands.decide(asked, state)
+    return tuple(kind_of_command(asked).decide(asked, state))
 
 
 def evolve(state: Any, happened: Any) -> Any:
     """The state of the aggregate that the event is of, after it."""
-    if type(happened).__module__ == m.__name__:
-        return merchant_state.evolve(state, happened)
-    return order_state.evolve(state, happened)
+    return kind_of_event(type(happened)).states.evolve(state, happened)
 
 
 def initial_for(asked: Any) -> Any:
     """The state of a stream with nothing in it, of the aggregate that the command is for."""
-    of_merchant = isinstance(asked, merchant_commands.MerchantCommand)
-    return merchant_state.INITIAL if of_merchant else order_state.INITIAL
+    return kind_of_command(asked).states.INITIAL
 
 
 def state_after(*history: Event) -> Any:
     """The state that the history ends in."""
-    state: Any = merchant_state.INITIAL if _is_of_merchant(history) else order_state.INITIAL
+    state: Any = kind_of_event(type(history[0])).states.INITIAL if history else order_state.INITIAL
     for happened in numbered(history):
         state = evolve(state, happened)
     return state
-
-
-def _is_of_merchant(history: Sequence[Event]) -> bool:
-    return bool(history) and type(history[0]).__module__ == m.__name__
 
 
 def given(*history: Event) -> Given:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Final
 
 from bench.harness import Bench, Goal, Measure, Result
@@ -29,17 +29,23 @@ _ASK_EVERY_S: Final = 0.05
 def run(bench: Bench) -> list[Result]:
     with ExitStack() as stack:
         sides = {
-            "relay": stack.enter_context(_side(bench, "bench.subjects.outbox_writer", "bench.subjects.dispatch")),
-            "ping": stack.enter_context(_side(bench, "bench.baselines.notify_ping", "bench.baselines.notify_ping")),
+            "relay": stack.enter_context(side(bench, "bench.subjects.outbox_writer", "bench.subjects.dispatch")),
+            "ping": stack.enter_context(ping_side(bench, ROWS_PER_S)),
         }
         rounds = bench.interleave(sides)
     return [Result.of("P6", "commit to dispatch, p99", "ms", rounds.compare("relay", "ping", P99), GOAL)]
 
 
+def ping_side(bench: Bench, per_s: float) -> AbstractContextManager[Measure]:
+    """A bare commit with a NOTIFY, so often, and a process that hears it."""
+    return side(bench, "bench.baselines.notify_ping", "bench.baselines.notify_ping", per_s)
+
+
 @contextmanager
-def _side(bench: Bench, writer: str, listener: str) -> Iterator[Measure]:
+def side(bench: Bench, writer: str, listener: str, per_s: float = ROWS_PER_S, **more: str) -> Iterator[Measure]:
+    """A process that writes, so often, and one that notes what arrives; both are told ``more``."""
     with bench.postgres.database() as database, ExitStack() as stack:
-        config = {"dsn": database.app_dsn, "owner_dsn": database.owner_dsn, "per_s": ROWS_PER_S}
+        config = {"dsn": database.app_dsn, "owner_dsn": database.owner_dsn, "per_s": per_s, **more}
         writing = stack.enter_context(bench.worker(writer, {**config, "role": "writer"}))
         listening = stack.enter_context(bench.worker(listener, {**config, "role": "listener"}))
         yield lambda window: _measure(writing, listening, window)

@@ -22,6 +22,7 @@ from payloops.db import Database
 from payloops.events.base import Actor, Meta, Sealed
 from payloops.events.store import Append, EventStore
 from payloops.projections.merchants import API_KEYS, MERCHANTS, PROCESSOR_CONFIGS
+from payloops.projections.order_stats import ORDER_STATS
 from payloops.projections.orders import ORDERS
 from payloops.projections.refunds import REFUNDS
 from payloops.projections.transactions import TRANSACTIONS
@@ -61,7 +62,7 @@ def _append_call(store: EventStore) -> Call:
 async def _command_call(store: EventStore) -> Call:
     clock = SystemClock()
     handler = CommandHandler(store, ResponseKeeper(KeyRing.from_setting(str(new_id()) * 2)))
-    orders = aggregates.orders(ORDERS, TRANSACTIONS, REFUNDS)
+    orders = aggregates.orders(ORDERS, TRANSACTIONS, REFUNDS, ORDER_STATS)
     guard = await _merchant(handler)
 
     async def call() -> None:

@@ -36,13 +36,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
     :raises ConfigurationError: the port is taken.
     """
-    from payloops import bootstrap
+    from payloops.bootstrap import api
 
     if not arguments.sharing_port:
         ensure_port_free(settings.host, settings.port, "PORT")
         if settings.api_workers > 1:
             return _run_workers(arguments, settings)
-    return run_part("api", arguments, settings, bootstrap.run_api, database=True)
+    return run_part("api", arguments, settings, api.run_api, database=True)
 
 
 def api_children(environ: Mapping[str, str], workers: int) -> tuple[Child, ...]:

@@ -43,14 +43,14 @@ async def _print_trail(settings: Settings, stream_id: UUID, as_json: bool) -> in
 
 
 async def _entries(settings: Settings, stream_id: UUID) -> AsyncIterator[dict[str, Any]]:
-    from payloops import bootstrap
+    from payloops.bootstrap.core import core
     from payloops.events.codec import UnreadableEvent
     from payloops.projections.audit import AuditEntry, wire_entry
 
-    async with bootstrap.core(settings, "audit") as core:
+    async with core(settings, "audit") as base:
         version = 0
         try:
-            while page := await core.store.read_stream(stream_id, after_version=version, limit=PAGE_EVENTS):
+            while page := await base.store.read_stream(stream_id, after_version=version, limit=PAGE_EVENTS):
                 for logged in page:
                     version = logged.event.originator_version
                     yield wire_entry(AuditEntry(logged.position, logged.recorded_at, logged.event))

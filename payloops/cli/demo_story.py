@@ -9,9 +9,13 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+from payloops.client.models import AuditEntry, Event
+
 _WIDTH: Final = 110
 _SHOWN_MAX: Final = 12
 _REST_MAX: Final = 400
+_TEST_CARD: Final = "pm_"
+"""What names of test cards begin with: they are what the story is about."""
 _HIDDEN: Final = frozenset({"password", "token", "secret", "secretKey", "keySecret", "clientSecret"})
 
 
@@ -45,13 +49,19 @@ class Story:
         text = "" if body is None else _compact(shown)
         self._wrapped(self._paint(colour, f"→ {status}"), f" {text}", tail=f"  ({took_ms:.0f} ms)")
 
-    def timeline(self, entries: Sequence[Mapping[str, Any]]) -> None:
+    def timeline(self, entries: Sequence[AuditEntry]) -> None:
         """An order's events in order, with the actor that caused each and its time since the first."""
         self._line("  timeline:")
         for entry in entries[:_SHOWN_MAX]:
-            actor = entry["actor"]
-            seconds = entry["occurredAt"][11:23]
-            self._line(f"    {entry['streamVersion']:>2}  {seconds}  {entry['type']:<34} by {actor['type']}")
+            seconds = entry.occurred_at.isoformat(timespec="milliseconds")[11:23]
+            self._line(f"    {entry.stream_version:>2}  {seconds}  {entry.type:<34} by {entry.actor.type}")
+
+    def webhooks(self, events: Sequence[Event]) -> None:
+        """What the shop's own server was told of an order, in the order in which it came."""
+        self._line("  webhooks, as they reached the shop's server:")
+        for event in events[:_SHOWN_MAX]:
+            money = f"{event.amount} {event.currency}"
+            self._line(f"    {event.sequence:>2}  {event.type:<26} order {event.status or '–':<19} {money}")
 
     def ledgers(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """(what, at our side, at the processor's); a difference is marked."""
@@ -79,7 +89,7 @@ class Story:
 def _without_secrets(body: Mapping[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name, value in body.items():
-        if name in _HIDDEN and isinstance(value, str):
+        if name in _HIDDEN and isinstance(value, str) and not value.startswith(_TEST_CARD):
             shown[name] = value[:8] + "…"
         elif isinstance(value, Mapping):
             shown[name] = _without_secrets(value)

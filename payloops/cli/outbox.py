@@ -52,10 +52,10 @@ async def _retry(settings: Settings, row_id: UUID) -> int:
 
 @asynccontextmanager
 async def _outbox(settings: Settings) -> AsyncIterator[OutboxTable]:
-    from payloops import bootstrap
+    from payloops.bootstrap.core import core
 
-    async with bootstrap.core(settings, "outbox") as core:
-        outbox = OutboxTable(core.database)
+    async with core(settings, "outbox") as base:
+        outbox = OutboxTable(base.database)
         try:
             yield outbox
         finally:

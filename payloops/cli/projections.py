@@ -1,10 +1,11 @@
-"""``payloops projections verify``: compares the read tables with the log."""
+"""``payloops projections verify``: compares the read tables with the log; ``index-emails`` adds what searches lack."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 
@@ -19,12 +20,17 @@ VALUE_CHARS_MAX: Final = 200
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's own arguments."""
-    parser.add_argument("action", choices=("verify",), help="fold the whole log and compare every row with it")
+    parser.add_argument(
+        "action",
+        choices=("verify", "index-emails"),
+        help="verify: fold the whole log and compare every row with it; "
+        "index-emails: let orders that are older than the search be found by their customers' addresses",
+    )
 
 
-def run(arguments: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - verify is the only action
-    """Print what was compared and what differs; the status is 1 when something does."""
-    return run_task("projections", settings, _verify)
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Print what was compared and what differs (the status is 1 when something does), or what was added."""
+    return run_task("projections", settings, _verify if arguments.action == "verify" else _index_emails)
 
 
 def _verify(settings: Settings) -> int:
@@ -53,8 +59,33 @@ def _shown(value: Any) -> str:
 
 
 async def _compare(settings: Settings) -> Report:
-    from payloops import bootstrap
+    from payloops.bootstrap.core import core
+    from payloops.http.customer_email import email_digest
+    from payloops.projections.order_emails import OrderEmails
     from payloops.projections.verify import verify
 
-    async with bootstrap.core(settings, "projections") as core:
-        return await verify(core.database, core.store)
+    async with core(settings, "projections") as base:
+        emails = OrderEmails(base.database, base.personal, email_digest)
+        return await verify(base.database, base.store, emails=emails)
+
+
+def _index_emails(settings: Settings) -> int:
+    written = asyncio.run(_write_emails(settings))
+    print(f"{written} orders more are found by their customers' addresses")
+    return 0
+
+
+async def _write_emails(settings: Settings) -> int:
+    from payloops.bootstrap.core import core
+    from payloops.http.customer_email import email_digest
+    from payloops.projections.order_emails import OrderEmails
+
+    async with core(settings, "projections") as base:
+        emails = OrderEmails(base.database, base.personal, email_digest)
+        written, after = 0, UUID(int=0)
+        while True:
+            more, last = await emails.index(after)
+            written += more
+            if last is None:
+                return written
+            after = last

@@ -15,6 +15,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT."""
-    from payloops import bootstrap
+    from payloops.bootstrap import running
 
-    return run_part("projector", arguments, settings, bootstrap.run_projector, database=True)
+    return run_part("projector", arguments, settings, running.run_projector, database=True)

@@ -15,6 +15,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT."""
-    from payloops import bootstrap
+    from payloops.bootstrap import relaying
 
-    return run_part("relay", arguments, settings, bootstrap.run_relay, database=True)
+    return run_part("relay", arguments, settings, relaying.run_relay, database=True)

@@ -19,12 +19,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
     :raises ConfigurationError: this is production, or one of the two ports is taken.
     """
-    from payloops import bootstrap
+    from payloops.bootstrap import running
 
     if settings.production:
         raise ConfigurationError("PAYLOOPS_ENV is production: there is no sandbox; use the processors' test modes")
     ensure_sandbox_ports_free(settings)
-    return run_part("sandbox", arguments, settings, bootstrap.run_sandbox, database=False)
+    return run_part("sandbox", arguments, settings, running.run_sandbox, database=False)
 
 
 def ensure_sandbox_ports_free(settings: Settings) -> None:

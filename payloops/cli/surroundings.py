@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from payloops import embedded_postgres, telemetry
+from payloops import embedded_postgres, telemetry, temporal_server
 from payloops.config import Settings
 from payloops.errors import ConfigurationError
 
@@ -38,10 +38,26 @@ def run_part(
         live_no_longer_than(arguments.supervised_by)
     reporting = telemetry.start(settings, part)
     try:
-        with database_of(settings) if database else contextlib.nullcontext(settings) as ready:
+        with database_of(on_temporal(settings)) if database else contextlib.nullcontext(settings) as ready:
             return serve(ready.with_secrets())
     finally:
         reporting.stop()
+
+
+def on_temporal(settings: Settings) -> Settings:
+    """Settings with a Temporal server, where the engine needs one: TEMPORAL_ADDRESS's, else the one that ``up`` runs.
+
+    :raises ConfigurationError: there is none.
+    """
+    if settings.workflow_engine != "temporal" or settings.temporal_address:
+        return settings
+    running = temporal_server.find_running(settings.data_dir)
+    if running is None:
+        raise ConfigurationError(
+            "TEMPORAL_ADDRESS is needed by WORKFLOW_ENGINE=temporal: set it to host:port, or run payloops up",
+            param="TEMPORAL_ADDRESS",
+        )
+    return settings.with_temporal(running.address)
 
 
 def run_task(name: str, settings: Settings, task: Callable[[Settings], int]) -> int:

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
-import logging
 import os
 import signal
 import sys
@@ -14,27 +13,23 @@ import time
 from collections.abc import Iterator
 from typing import Final, NoReturn
 
-from payloops import embedded_postgres, telemetry
+from payloops import telemetry
 from payloops.cli.api import api_children, child_environ, stop_on_signals
+from payloops.cli.own_servers import OwnServers, own_servers
 from payloops.cli.sandbox import ensure_sandbox_ports_free
-from payloops.cli.supervisor import Child, PartFailed, RestartPolicy, Stage, supervise
+from payloops.cli.supervisor import Child, PartFailed, Stage, supervise
 from payloops.cli.surroundings import ensure_port_free
 from payloops.config import SANDBOX_HOST, Settings, http_url
-from payloops.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from payloops.errors import ConfigurationError
 from payloops.migrations import runner
 
 _API_STOPS_WITHIN_S: Final = 3.8
 _RELAY_STOPS_WITHIN_S: Final = 2.0
 _SANDBOX_STOPS_WITHIN_S: Final = 1.2
-_POSTGRES_STOPS_WITHIN_S: Final = 2.0
 _READY_WITHIN_S: Final = 60.0
 _ASK_EVERY_S: Final = 0.1
-_LOOK_AT_POSTGRES_EVERY_S: Final = 0.2
 _PROBE_TIMEOUT_S: Final = 2.0
 _SAMPLE_ACCOUNT: Final = '{"name":"My shop","email":"me@shop.test","password":"a long password"}'
-
-_log = logging.getLogger(__name__)
 
 
 class _Stopped(BaseException):
@@ -48,7 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG001 - every command has them
     """Start everything, say when it is ready, keep it running until SIGTERM or SIGINT; 0 after an orderly stop.
 
-    :raises ConfigurationError: a port is taken, another ``up`` has the same PAYLOOPS_DATA, or Postgres can't start.
+    :raises ConfigurationError: a port is taken, another ``up`` has the same PAYLOOPS_DATA, or one of our own
+        servers can't start.
     :raises PartFailed: a part can't be kept alive.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,10 +56,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG0
                 stack.enter_context(_only_one(settings))
                 ensure_sandbox_ports_free(settings)
             ensure_port_free(settings.host, settings.port, "PORT")
-            database = stack.enter_context(_Database.of(settings))
-            ready = database.apply(settings).with_secrets()
+            own = stack.enter_context(own_servers(settings))
+            ready = own.apply(settings).with_secrets()
             runner.migrate(ready.migration_database_url, app_dsn=ready.database_url)
-            asyncio.run(_serve(ready, database))
+            asyncio.run(_serve(ready, own))
     except _Stopped:
         pass
     finally:
@@ -71,7 +67,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:  # noqa: ARG0
     return 0
 
 
-async def _serve(settings: Settings, database: _Database) -> None:
+async def _serve(settings: Settings, own: OwnServers) -> None:
     stop, hurry = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop, hurry)
     stages = _stages(settings)
@@ -81,9 +77,9 @@ async def _serve(settings: Settings, database: _Database) -> None:
         for stage in stages:
             for child in stage.children:
                 child.proven = True
-        print(_announcement(settings, database), flush=True)
+        print(_announcement(settings, own), flush=True)
 
-    await supervise(stages, stop, hurry, others=[database.keep()], once_running=announce)
+    await supervise(stages, stop, hurry, others=own.keeping(), once_running=announce)
 
 
 def _stages(settings: Settings) -> list[Stage]:
@@ -102,67 +98,6 @@ def _stages(settings: Settings) -> list[Stage]:
 def _part(name: str, environ: dict[str, str]) -> Child:
     command = (sys.executable, "-m", "payloops", name, "--supervised-by", str(os.getpid()))
     return Child(name, command, environ)
-
-
-class _Database:
-    """The database of this ``up``: a given one, or an embedded server that is started again when it dies."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._data_dir = settings.data_dir
-        self._embedded: EmbeddedPostgres | None = None
-
-    @classmethod
-    @contextlib.contextmanager
-    def of(cls, settings: Settings) -> Iterator[_Database]:
-        database = cls(settings)
-        try:
-            if not settings.database_url:
-                database._embedded = embedded_postgres.start(settings.data_dir)
-            yield database
-        finally:
-            if database._embedded is not None:
-                database._embedded.stop(within_s=_POSTGRES_STOPS_WITHIN_S)
-
-    def apply(self, settings: Settings) -> Settings:
-        """Settings on this database."""
-        embedded = self._embedded
-        return settings if embedded is None else settings.with_database(embedded.app_dsn, embedded.owner_dsn)
-
-    @property
-    def description(self) -> str:
-        """Where it is, for a person."""
-        return "DATABASE_URL" if self._embedded is None else f'psql "{self._embedded.owner_dsn}"'
-
-    async def keep(self) -> None:
-        """Start the embedded server again whenever it ends.
-
-        :raises PartFailed: it dies too often or can't be started.
-        """
-        policy = RestartPolicy("postgres")
-        started_s = time.monotonic()
-        while True:
-            await asyncio.sleep(_LOOK_AT_POSTGRES_EVERY_S)
-            if self._embedded is None or self._embedded.is_running():
-                continue
-            now_s = time.monotonic()
-            delay_s = policy.next_delay_s(lived_s=now_s - started_s, now_s=now_s)
-            _log.warning("postgres ended (status %s); starting it again", self._embedded.server.returncode)
-            await asyncio.sleep(delay_s)
-            starting = asyncio.ensure_future(asyncio.to_thread(self._start_again))
-            try:
-                await asyncio.shield(starting)
-            except EmbeddedPostgresError as problem:
-                raise PartFailed(problem.message) from None
-            except asyncio.CancelledError:
-                # The thread can't be cancelled; without waiting, its server would outlive the stop.
-                await asyncio.wait({starting})
-                raise
-            started_s = time.monotonic()
-
-    def _start_again(self) -> None:
-        if self._embedded is not None:
-            self._embedded.stop()
-            self._embedded = embedded_postgres.start(self._data_dir)
 
 
 @contextlib.contextmanager
@@ -224,14 +159,14 @@ async def _is_ready(settings: Settings) -> bool:
         return False
 
 
-def _announcement(settings: Settings, database: _Database) -> str:
+def _announcement(settings: Settings, own: OwnServers) -> str:
     base = settings.base_url
     lines = [
         f"ready {base}",
         f"  API           {base}/v1",
         f"  health        {base}/health/ready",
         f"  engine        {settings.workflow_engine}",
-        f"  database      {database.description}",
+        *own.describe(),
     ]
     if not settings.production:
         stripe, razorpay = (http_url(SANDBOX_HOST, settings.sandbox_port + offset) for offset in (0, 1))

@@ -15,6 +15,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT."""
-    from payloops import bootstrap
+    from payloops.bootstrap import working
 
-    return run_part("worker", arguments, settings, bootstrap.run_worker, database=True)
+    return run_part("worker", arguments, settings, working.run_worker, database=True)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
+from payloops.commands.counting import COUNTED, Counted
 from payloops.commands.idempotency import IdempotencyKey, Response, ResponseKeeper, in_flight_error
 from payloops.errors import EmailExists, InvalidApiKey, NotFound, Overloaded, PayloopsError, VersionConflict
 from payloops.events.base import Event
@@ -56,6 +57,8 @@ class Aggregate(Generic[S, C]):
     inline: tuple[Inline, ...]
     inline_of: Mapping[type[Any], tuple[Inline, ...]]
     """The inline tables that each class of events can write."""
+    live: Callable[[S], bool | None] = lambda _: None
+    """The mode that a state is of: live, test (False), or neither (None)."""
 
 
 @value(frozen=True, slots=True)
@@ -64,6 +67,22 @@ class Guard:
 
     merchant_id: UUID
     api_key_id: UUID | None = None
+    live: bool | None = None
+    """The mode of the API key: streams of the other mode don't exist for it either. None: both do."""
+
+    def may_reach(self, aggregate: Aggregate[S, Any], state: S) -> bool:
+        """Whether the stream that is in this state exists for who asks. One that is not there yet does."""
+        owner, live = aggregate.owner(state), aggregate.live(state)
+        return owner in {None, self.merchant_id} and (live is None or self.live in {None, live})
+
+
+@value(frozen=True, slots=True)
+class Companion(Generic[S, C]):
+    """A command on another stream that takes effect together with the one it accompanies, or not at all."""
+
+    aggregate: Aggregate[S, C]
+    stream_id: UUID
+    command: C
 
 
 @value(frozen=True, slots=True)
@@ -79,9 +98,12 @@ class Executed(Generic[S]):
 class CommandHandler:
     """Executes commands of all aggregates over one store."""
 
-    def __init__(self, store: EventStore, keeper: ResponseKeeper) -> None:
+    def __init__(
+        self, store: EventStore, keeper: ResponseKeeper, *, counted: Mapping[type[Any], Counted] = COUNTED
+    ) -> None:
         self._store = store
         self._keeper = keeper
+        self._counted = counted
         self._cache: OrderedDict[tuple[str, UUID], Any] = OrderedDict()
         self._turns: dict[UUID, _Turn] = {}
         self._running_keys: set[UUID] = set()
@@ -108,21 +130,34 @@ class CommandHandler:
         idempotency: IdempotencyKey | None = None,
         expected_version: int | None = None,
         claim: str | None = None,
+        taken: PayloopsError | None = None,
         extra_rows: Mapping[str, Sequence[dict[str, Any]]] | None = None,
+        also: Sequence[Companion[Any, Any]] = (),
         new: bool = False,
     ) -> Executed[S]:
         """Execute one command.
 
         ``respond`` makes the response from the state after the events; with an idempotency key it commits with them.
-        ``expected_version`` is If-Match. ``claim`` is a value that only one stream may hold. ``new`` says that the
-        stream can't exist yet, so there is nothing to load.
+        ``expected_version`` is If-Match. ``claim`` is a value that only one stream may hold; ``taken`` is raised when
+        another holds it. ``also`` are commands on other streams of the same owner, decided on their latest states and
+        appended in the same transaction. ``new`` says that the stream can't exist yet, so there is nothing to load.
 
         Raises what ``decide`` raises, and: InvalidApiKey (revoked or expired since), NotFound (another merchant's),
-        VersionConflict (If-Match, or lost races after RELOADS_MAX reloads), EmailExists (the claim is taken),
-        IdempotencyMismatch, IdempotencyInFlight, Overloaded, Unavailable, OutcomeUnknown.
+        VersionConflict (If-Match, or lost races after RELOADS_MAX reloads), ``taken`` or EmailExists (the claim is
+        another's), IdempotencyMismatch, IdempotencyInFlight, Overloaded, Unavailable, OutcomeUnknown.
         """
         request = _Request(
-            aggregate, stream_id, command, guard, respond, idempotency, expected_version, claim, extra_rows
+            aggregate,
+            stream_id,
+            command,
+            guard,
+            respond,
+            idempotency,
+            expected_version,
+            claim,
+            extra_rows,
+            tuple(also),
+            taken,
         )
         if idempotency is None:
             return await self._execute(request, new=new)
@@ -172,12 +207,35 @@ class CommandHandler:
             self._forget(request)
             return None
         after, rows = fold(request.aggregate, state, events)
+        accompanying = await self._accompany(request, rows)
+        if accompanying and not events and not await self._is_latest(request, state):
+            return None
         response = None if request.respond is None else request.respond(after, events)
-        if not events and (request.idempotency is None or response is None):
+        if not (events or accompanying) and (request.idempotency is None or response is None):
             await self._before_refusal(request)
             return Executed(after, events, None, response)
-        appended = await self._store.append(self._append_of(request, events, rows, response))
+        append = self._append_of(request, (*events, *accompanying), rows, response)
+        appended = await self._store.append(append)
         return self._settle(request, appended, Executed(after, events, appended.position, response))
+
+    async def _accompany(self, request: _Request[Any, Any], rows: dict[str, list[dict[str, Any]]]) -> tuple[Event, ...]:
+        """The events of the companions, their rows put to ``rows``. Raises what their ``decide`` raises, NotFound."""
+        events: list[Event] = []
+        for companion in request.also:
+            aggregate, state = companion.aggregate, await self.load(companion.aggregate, companion.stream_id)
+            if request.guard is not None and not request.guard.may_reach(aggregate, state):
+                raise NotFound(f"No such {aggregate.name}.")
+            decided = tuple(aggregate.decide(companion.command, state))
+            _, more = fold(aggregate, state, decided)
+            for table, its in more.items():
+                rows.setdefault(table, []).extend(its)
+            events.extend(decided)
+        return tuple(events)
+
+    async def _is_latest(self, request: _Request[S, C], state: S) -> bool:
+        """Whether the stream still ends where the companions' decisions took it to: no event of its own will tell."""
+        latest = await self.load(request.aggregate, request.stream_id)
+        return request.aggregate.version(latest) == request.aggregate.version(state)
 
     def _append_of(
         self,
@@ -203,6 +261,8 @@ class CommandHandler:
             case Outcome.APPENDED:
                 if done.events:
                     self._remember(request.aggregate, request.stream_id, done.state)
+                    self._count(done)
+                self._forget_companions(request)
                 return done
             case Outcome.CONFLICT:
                 self._forget(request)
@@ -210,13 +270,19 @@ class CommandHandler:
             case Outcome.UNAUTHORIZED:
                 raise _revoked()
             case Outcome.CLAIMED:
-                raise EmailExists("An account with this e-mail address exists.", param="email")
+                raise request.taken or EmailExists("An account with this e-mail address exists.", param="email")
             case Outcome.REPLAYED | Outcome.IN_FLIGHT:
                 if request.idempotency is None or appended.response is None:
                     raise RuntimeError("a replay of a request that brought no idempotency key")
                 in_flight = appended.outcome is Outcome.IN_FLIGHT
                 response = self._keeper.replay(request.idempotency, appended.response, in_flight=in_flight)
                 return Executed(done.state, (), None, response)
+
+    def _count(self, done: Executed[Any]) -> None:
+        for event in done.events:
+            count = self._counted.get(type(event))
+            if count is not None:
+                count(event, done.state)
 
     async def _before_refusal(self, request: _Request[Any, Any]) -> Response | None:
         """What an append would have checked, asked because a refusal appends nothing.
@@ -280,6 +346,11 @@ class CommandHandler:
 
     def _forget(self, request: _Request[Any, Any]) -> None:
         self._cache.pop((request.aggregate.name, request.stream_id), None)
+        self._forget_companions(request)
+
+    def _forget_companions(self, request: _Request[Any, Any]) -> None:
+        for companion in request.also:
+            self._cache.pop((companion.aggregate.name, companion.stream_id), None)
 
     @asynccontextmanager
     async def _turn(self, stream_id: UUID) -> AsyncIterator[None]:
@@ -324,17 +395,19 @@ class _Request(Generic[S, C]):
     expected_version: int | None
     claim: str | None
     extra_rows: Mapping[str, Sequence[dict[str, Any]]] | None
+    also: tuple[Companion[Any, Any], ...] = ()
+    taken: PayloopsError | None = None
 
     def require_reachable(self, state: S) -> None:
-        """Raises NotFound for another merchant's stream, VersionConflict for another version than If-Match names."""
-        owner = self.aggregate.owner(state)
-        if self.guard is not None and owner is not None and owner != self.guard.merchant_id:
+        """Raises NotFound (another merchant's stream, or one of the other mode), VersionConflict (If-Match)."""
+        if self.guard is not None and not self.guard.may_reach(self.aggregate, state):
             raise NotFound(f"No such {self.aggregate.name}.")
-        if self.expected_version is not None and owner is not None:
+        if self.expected_version is not None and self.aggregate.owner(state) is not None:
             version = self.aggregate.version(state)
             if version != self.expected_version:
                 raise VersionConflict(
-                    f"The {self.aggregate.name} is at version {version}, not {self.expected_version}."
+                    f"The {self.aggregate.name} is at version {version}, not at the one that If-Match names; "
+                    "read it again and send its ETag unchanged."
                 )
 
 

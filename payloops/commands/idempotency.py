@@ -27,7 +27,7 @@ class Response:
     secret: bool = False
     replayed: bool = False
     version: int | None = None
-    """Of the order that the body shows: its ETag."""
+    """Of what the body shows, an order or a profile: its ETag."""
 
 
 @value(frozen=True, slots=True)
@@ -42,10 +42,20 @@ class IdempotencyKey:
 
     @staticmethod
     def of(
-        merchant_id: UUID, method: str, path: str, key: str, body: Any, *, flight_s: int | None = None
+        merchant_id: UUID,
+        method: str,
+        path: str,
+        key: str,
+        body: Any,
+        *,
+        flight_s: int | None = None,
+        live: bool = False,
     ) -> IdempotencyKey:
-        """``body`` is the parsed JSON: what differs only in spelling is the same request."""
-        scope = orjson.dumps([str(merchant_id), method, path, key])
+        """``body`` is the parsed JSON: what differs only in spelling is the same request.
+
+        What live API keys ask for has a scope of its own: a test key must not be told a live order by a replay.
+        """
+        scope = orjson.dumps([str(merchant_id), method, path, key, *(["live"] if live else [])])
         canonical = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
         return IdempotencyKey(
             id=UUID(bytes=hashlib.blake2b(scope, digest_size=16).digest()),
@@ -85,7 +95,9 @@ class ResponseKeeper:
     def replay(self, key: IdempotencyKey, stored: StoredResponse, *, in_flight: bool) -> Response:
         """The first response again. Raises IdempotencyMismatch (422), IdempotencyInFlight (409)."""
         if stored.request_hash != key.request_hash:
-            raise IdempotencyMismatch("This Idempotency-Key was used for a request with another body.")
+            raise IdempotencyMismatch(
+                "This Idempotency-Key was used for a request with another body; take a new key for a new request."
+            )
         if in_flight:
             raise in_flight_error()
         text = self._ring.open(stored.body, _aad(key.id)).decode() if stored.sealed else stored.body

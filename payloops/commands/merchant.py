@@ -1,4 +1,4 @@
-"""What can be asked of a merchant's account, keys and processor configurations. Each ``decide`` is pure.
+"""What can be asked of a merchant's account, tokens, keys and processor configurations. Each ``decide`` is pure.
 
 Secrets arrive sealed: this module never sees one.
 """
@@ -6,16 +6,24 @@ Secrets arrive sealed: this module never sees one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
 from uuid import UUID
 
-from payloops.errors import EmailExists, InvalidStatus, NotFound
+from payloops.errors import EmailExists, InvalidStatus, InvalidToken, NotFound, VersionConflict
 from payloops.events import merchant as e
 from payloops.events.base import Meta, Sealed
-from payloops.events.merchant_state import Absent, MerchantState, Registered
+from payloops.events.merchant_state import Absent, MerchantState, ProcessorConfig, Registered, RetiredCredentials
 
 API_KEYS_MAX: Final = 1000
+"""API keys of one account that hold at the same time."""
+API_KEYS_MADE_MAX: Final = 1000
+API_KEYS_MADE_WITHIN: Final = timedelta(days=30)
+"""So many in any such time, whatever became of them: the log keeps each for ever."""
+WEBHOOK_SECRET_KEPT_MIN: Final = timedelta(hours=24)
+WEBHOOK_SECRET_KEPT: Final = {"stripe": WEBHOOK_SECRET_KEPT_MIN, "razorpay": timedelta(hours=72)}
+"""How long a processor may go on signing with a secret that was replaced (the wire contract, "Inbound webhooks")."""
+RETIRED_MAX: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +47,30 @@ class RegisterMerchant(MerchantCommand):
 
 @dataclass(frozen=True, slots=True)
 class ChangeProfile(MerchantCommand):
-    """What is None stays; ``clear_webhook_url`` takes the address away."""
+    """What is None stays; ``clear_webhook_url`` takes the address away.
+
+    ``expected_version`` is the profile's version that the change stands on, None: any.
+    """
 
     name: str | None = None
     webhook_url: str | None = None
     clear_webhook_url: bool = False
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePassword(MerchantCommand):
+    """Take another password; ``token_version`` is that of the token with which it is asked."""
+
+    password_hash: Sealed
+    token_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeTokens(MerchantCommand):
+    """Let no token hold any more; ``token_version`` is that of the token with which it is asked."""
+
+    token_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +95,24 @@ class RevokeApiKey(MerchantCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class RollApiKey(MerchantCommand):
+    """Replace a key by a new one of the same name, scopes, mode and lifetime; the old one ends in ``overlap_s``."""
+
+    key_id: UUID
+    new_key_id: UUID
+    public_id: str
+    prefix: str
+    secret_hash: Sealed
+    overlap_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigureProcessor(MerchantCommand):
-    """``config_id`` is for a first configuration; a later one keeps its id."""
+    """``config_id`` is for a first configuration; a later one keeps its id.
+
+    ``webhook_endpoint_id`` is what we registered at the processor. ``keeps_webhook_secret``: the secret is the one that
+    the configuration had before, or there was none, so that none retires.
+    """
 
     config_id: UUID
     processor: str
@@ -77,6 +120,8 @@ class ConfigureProcessor(MerchantCommand):
     enabled: bool
     priority: int
     test_mode: bool
+    webhook_endpoint_id: str | None = None
+    keeps_webhook_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +144,11 @@ class RemoveProcessor(MerchantCommand):
 MerchantRequest = (
     RegisterMerchant
     | ChangeProfile
+    | ChangePassword
+    | RevokeTokens
     | CreateApiKey
     | RevokeApiKey
+    | RollApiKey
     | ConfigureProcessor
     | ChangeProcessorFlags
     | RemoveProcessor
@@ -108,7 +156,10 @@ MerchantRequest = (
 
 
 def decide(command: MerchantRequest, state: MerchantState) -> tuple[e.MerchantEvent, ...]:
-    """The events that the command causes; none when it is already so. Raises NotFound, EmailExists, InvalidStatus."""
+    """The events that the command causes; none when it is already so.
+
+    Raises NotFound, EmailExists, InvalidStatus, InvalidToken, VersionConflict.
+    """
     if isinstance(command, RegisterMerchant):
         return register(command, state)
     if isinstance(state, Absent):
@@ -116,10 +167,34 @@ def decide(command: MerchantRequest, state: MerchantState) -> tuple[e.MerchantEv
     match command:
         case ChangeProfile():
             return change_profile(command, state)
+        case ChangePassword():
+            return change_password(command, state)
+        case RevokeTokens():
+            return revoke_tokens(command, state)
+        case CreateApiKey() | RevokeApiKey() | RollApiKey():
+            return _decide_on_key(command, state)
+        case ConfigureProcessor() | ChangeProcessorFlags() | RemoveProcessor():
+            return _decide_on_processor(command, state)
+        case _:
+            assert_never(command)
+
+
+def _decide_on_key(command: CreateApiKey | RevokeApiKey | RollApiKey, state: Registered) -> tuple[e.MerchantEvent, ...]:
+    match command:
         case CreateApiKey():
             return create_api_key(command, state)
         case RevokeApiKey():
             return revoke_api_key(command, state)
+        case RollApiKey():
+            return roll_api_key(command, state)
+        case _:
+            assert_never(command)
+
+
+def _decide_on_processor(
+    command: ConfigureProcessor | ChangeProcessorFlags | RemoveProcessor, state: Registered
+) -> tuple[e.MerchantEvent, ...]:
+    match command:
         case ConfigureProcessor():
             return configure_processor(command, state)
         case ChangeProcessorFlags():
@@ -150,6 +225,11 @@ def register(command: RegisterMerchant, state: MerchantState) -> tuple[e.Merchan
 
 def change_profile(command: ChangeProfile, state: Registered) -> tuple[e.MerchantEvent, ...]:
     """The profile as it is from now on; nothing when it is so already."""
+    if command.expected_version is not None and command.expected_version != state.profile_version:
+        raise VersionConflict(
+            f"The profile is at version {state.profile_version}, not at the one that If-Match names; "
+            "read it again and send its ETag unchanged."
+        )
     name = state.name if command.name is None else command.name
     url = state.webhook_url if command.webhook_url is None else command.webhook_url
     if command.clear_webhook_url:
@@ -159,12 +239,33 @@ def change_profile(command: ChangeProfile, state: Registered) -> tuple[e.Merchan
     return (e.ProfileChanged(**_head(command, state), name=name, webhook_url=url),)
 
 
+def change_password(command: ChangePassword, state: Registered) -> tuple[e.MerchantEvent, ...]:
+    """Another password, and every token issued before is revoked."""
+    _require_current_token(command.token_version, state)
+    return (
+        e.PasswordChanged(
+            **_head(command, state), password_hash=command.password_hash, token_version=state.token_version + 1
+        ),
+    )
+
+
+def revoke_tokens(command: RevokeTokens, state: Registered) -> tuple[e.MerchantEvent, ...]:
+    """Every token issued before is revoked."""
+    _require_current_token(command.token_version, state)
+    return (e.TokensRevoked(**_head(command, state), token_version=state.token_version + 1),)
+
+
+def _require_current_token(token_version: int, state: Registered) -> None:
+    """The token held when the request came; another one may have revoked it since."""
+    if token_version != state.token_version:
+        raise InvalidToken("This token is not valid: it is malformed, expired or revoked; sign in again.")
+
+
 def create_api_key(command: CreateApiKey, state: Registered) -> tuple[e.MerchantEvent, ...]:
     """A new key; nothing when this very key exists, as when an append is sent again."""
     if command.key_id in state.api_keys:
         return ()
-    if len(state.api_keys) >= API_KEYS_MAX:
-        raise InvalidStatus(f"This account has had {API_KEYS_MAX} API keys, which is the most.")
+    _require_room_for_a_key(command, state)
     return (
         e.ApiKeyCreated(
             **_head(command, state),
@@ -180,6 +281,60 @@ def create_api_key(command: CreateApiKey, state: Registered) -> tuple[e.Merchant
     )
 
 
+def _require_room_for_a_key(command: CreateApiKey | RollApiKey, state: Registered) -> None:
+    """Keys that hold are counted, not those that ended: who rolls keys for years is never full.
+
+    A roll without an overlap ends a key by itself.
+    """
+    keys = state.api_keys.values()
+    ends = isinstance(command, RollApiKey) and not command.overlap_s
+    if sum(key.holds(command.now) for key in keys) - ends >= API_KEYS_MAX:
+        raise InvalidStatus(f"This account has {API_KEYS_MAX} API keys, which is the most; revoke some first.")
+    # The state forgets keys that ended, the oldest first and never below this number, so that none is missed here.
+    since = command.now - API_KEYS_MADE_WITHIN
+    if sum(key.created_at > since for key in keys) >= API_KEYS_MADE_MAX:
+        days = API_KEYS_MADE_WITHIN.days
+        raise InvalidStatus(f"This account made {API_KEYS_MADE_MAX} API keys in {days} days, which is the most.")
+
+
+def roll_api_key(command: RollApiKey, state: Registered) -> tuple[e.MerchantEvent, ...]:
+    """A new key in place of one that holds; nothing when this very key exists, as when an append is sent again."""
+    key = state.api_keys.get(command.key_id)
+    if key is None:
+        raise NotFound("No such API key.")
+    if command.new_key_id in state.api_keys:
+        return ()
+    if not key.holds(command.now):
+        raise InvalidStatus("This API key holds no longer, so it can't be rolled; create a new one.")
+    if key.successor_id is not None:
+        raise InvalidStatus("This API key was rolled already; roll the one that replaced it.")
+    _require_room_for_a_key(command, state)
+    lifetime = None if key.expires_at is None else key.expires_at - key.created_at
+    last_moment = command.now + timedelta(seconds=command.overlap_s)
+    if key.expires_at is not None:
+        last_moment = min(last_moment, key.expires_at)
+    head = _head(command, state)
+    return (
+        e.ApiKeyCreated(
+            **head,
+            key_id=command.new_key_id,
+            public_id=command.public_id,
+            prefix=command.prefix,
+            name=key.name,
+            secret_hash=command.secret_hash,
+            live=key.live,
+            scopes=key.scopes,
+            expires_at=None if lifetime is None else command.now + lifetime,
+        ),
+        e.ApiKeyRolled(
+            **(head | {"originator_version": state.version + 2}),
+            key_id=key.key_id,
+            successor_id=command.new_key_id,
+            expires_at=last_moment if command.overlap_s else None,
+        ),
+    )
+
+
 def revoke_api_key(command: RevokeApiKey, state: Registered) -> tuple[e.MerchantEvent, ...]:
     """A key that the merchant has is refused from now on; twice is once."""
     key = state.api_keys.get(command.key_id)
@@ -191,8 +346,9 @@ def revoke_api_key(command: RevokeApiKey, state: Registered) -> tuple[e.Merchant
 
 
 def configure_processor(command: ConfigureProcessor, state: Registered) -> tuple[e.MerchantEvent, ...]:
-    """Credentials and flags, new or in place of earlier ones."""
+    """Credentials and flags, new or in place of earlier ones, whose webhook secret holds on for a while."""
     before = state.processors.get(command.processor)
+    retired = _retired(command, before)
     return (
         e.ProcessorConfigured(
             **_head(command, state),
@@ -202,8 +358,21 @@ def configure_processor(command: ConfigureProcessor, state: Registered) -> tuple
             enabled=command.enabled,
             priority=command.priority,
             test_mode=command.test_mode,
+            webhook_endpoint_id=command.webhook_endpoint_id,
+            retired_credentials=tuple(one.credentials for one in retired),
+            retired_until=tuple(one.expires_at for one in retired),
         ),
     )
+
+
+def _retired(command: ConfigureProcessor, before: ProcessorConfig | None) -> tuple[RetiredCredentials, ...]:
+    if before is None:
+        return ()
+    kept = tuple(one for one in before.retired if one.expires_at > command.now)
+    if not command.keeps_webhook_secret:
+        until = command.now + WEBHOOK_SECRET_KEPT.get(command.processor, WEBHOOK_SECRET_KEPT_MIN)
+        kept = (RetiredCredentials(before.credentials, until), *kept)
+    return kept[:RETIRED_MAX]
 
 
 def change_processor_flags(command: ChangeProcessorFlags, state: Registered) -> tuple[e.MerchantEvent, ...]:

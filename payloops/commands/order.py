@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, assert_never
 from uuid import UUID
 
+from payloops.commands.order_sync import RequestSync, request_sync
 from payloops.errors import (
     InvalidInput,
     InvalidProcessor,
@@ -26,6 +27,7 @@ from payloops.events.order_state import (
     Cancelled,
     Captured,
     Existing,
+    Facts,
     Failed,
     OrderState,
     Pending,
@@ -42,11 +44,15 @@ REFUNDS_MAX: Final = 1000
 
 @value(frozen=True, slots=True)
 class ProcessorOption:
-    """A processor that the merchant has configured; a smaller ``priority`` goes first."""
+    """A processor that the merchant has configured; a smaller ``priority`` goes first.
+
+    One in test mode takes the payments of test orders only, any other one those of live orders only.
+    """
 
     processor: str
     enabled: bool
     priority: int
+    test_mode: bool
 
 
 @value(frozen=True, slots=True)
@@ -68,6 +74,8 @@ class CreateOrder:
     return_url: str | None = None
     cancel_url: str | None = None
     capture_method: e.CaptureMethod = "automatic"
+    checkout_session_id: UUID | None = None
+    """The hosted checkout that it is made for."""
 
 
 @value(frozen=True, slots=True)
@@ -81,6 +89,9 @@ class StartPayment:
     processor: str | None = None
     payment_method_type: str | None = None
     payment_method_token: str | None = None
+    attempt: int | None = None
+    """The number that the attempt is to have, where the caller knows which attempts it has seen: then a repeated
+    request is told from another try by that, not by the token."""
 
 
 @value(frozen=True, slots=True)
@@ -115,7 +126,7 @@ class RefundPayment:
     reason: str | None = None
 
 
-OrderRequest = CreateOrder | StartPayment | CapturePayment | CancelOrder | RefundPayment
+OrderRequest = CreateOrder | StartPayment | CapturePayment | CancelOrder | RefundPayment | RequestSync
 
 
 def decide(command: OrderRequest, state: OrderState) -> tuple[e.OrderEvent, ...]:
@@ -136,6 +147,8 @@ def decide(command: OrderRequest, state: OrderState) -> tuple[e.OrderEvent, ...]
             return cancel_order(command, state)
         case RefundPayment():
             return refund_payment(command, state)
+        case RequestSync():
+            return request_sync(command, state)
         case _:
             assert_never(command)
 
@@ -165,6 +178,7 @@ def create_order(command: CreateOrder, state: OrderState) -> tuple[e.OrderEvent,
             return_url=command.return_url,
             cancel_url=command.cancel_url,
             capture_method=command.capture_method,
+            checkout_session_id=command.checkout_session_id,
         ),
     )
 
@@ -173,7 +187,7 @@ def start_payment(command: StartPayment, state: Existing) -> tuple[e.OrderEvent,
     """``pay`` needs a pending order, or a failed one with another payment method than the attempt that failed."""
     match state:
         case Pending():
-            number = 1
+            number = _numbered(command, 1)
         case Failed():
             number = _next_attempt(command, state)
         case Processing() | RequiresAction() | Authorized() | Captured() | Cancelled():
@@ -189,7 +203,7 @@ def start_payment(command: StartPayment, state: Existing) -> tuple[e.OrderEvent,
             timestamp=command.now,
             meta=command.meta,
             attempt=number,
-            processor=choose_processor(command.options, command.processor, state.facts.currency),
+            processor=choose_processor(_of_mode(command.options, state.facts), command.processor, state.facts.currency),
             workflow_id=workflow_id,
             payment_method_type=command.payment_method_type,
             payment_method_token=command.payment_method_token,
@@ -199,14 +213,24 @@ def start_payment(command: StartPayment, state: Existing) -> tuple[e.OrderEvent,
 
 def _next_attempt(command: StartPayment, state: Failed) -> int:
     token = command.payment_method_token
-    if token is None or token == state.attempt.payment_method_token:
+    if command.attempt is None and (token is None or token == state.attempt.payment_method_token):
         raise InvalidStatus(
             "The last payment of this order failed: send a paymentMethod.token other than the one that failed."
         )
     last = max(attempt.number for attempt in attempts_of(state))
     if last >= ATTEMPTS_MAX:
         raise InvalidStatus(f"This order has had {ATTEMPTS_MAX} payment attempts, which is the most.")
-    return last + 1
+    return _numbered(command, last + 1)
+
+
+def _numbered(command: StartPayment, number: int) -> int:
+    if command.attempt not in (None, number):
+        raise InvalidStatus(f"The next payment attempt of this order is number {number}, not {command.attempt}.")
+    return number
+
+
+def _of_mode(options: tuple[ProcessorOption, ...], facts: Facts) -> tuple[ProcessorOption, ...]:
+    return tuple(option for option in options if option.test_mode == facts.test_mode)
 
 
 def choose_processor(options: tuple[ProcessorOption, ...], named: str | None, currency: str) -> str:
@@ -217,13 +241,18 @@ def choose_processor(options: tuple[ProcessorOption, ...], named: str | None, cu
     if named is not None:
         if any(o.processor == named and o.enabled for o in options):
             return named
-        raise InvalidProcessor(f"The processor {named} is not configured or not enabled.", param="processor")
+        raise InvalidProcessor(
+            f"The processor {named} is not configured, not enabled, or not of the order's mode (test or live).",
+            param="processor",
+        )
     preferred = "razorpay" if currency == "INR" else "stripe"
     enabled = sorted(
         (o for o in options if o.enabled), key=lambda o: (o.priority, o.processor != preferred, o.processor)
     )
     if not enabled:
-        raise NoProcessor("No processor is configured and enabled; add one under /api/processors.")
+        raise NoProcessor(
+            "No processor of the order's mode (test or live) is configured and enabled; add one under /api/processors."
+        )
     return enabled[0].processor
 
 
@@ -245,16 +274,19 @@ def capture_payment(command: CapturePayment, state: Existing) -> tuple[e.OrderEv
             param="amount",
             details=(("amount", f"must be at most {state.authorized}"),),
         )
+    return (request_capture(state, amount, now=command.now, meta=command.meta),)
+
+
+def request_capture(state: Authorized, amount: int, *, now: datetime, meta: Meta) -> e.CaptureRequested:
+    """Ask the processor to take what is held, or a part of it."""
     order_id, count = state.facts.order_id, state.facts.captures_requested + 1
-    return (
-        e.CaptureRequested(
-            originator_id=order_id,
-            originator_version=state.facts.version + 1,
-            timestamp=command.now,
-            meta=command.meta,
-            amount=amount,
-            workflow_id=f"capture-{order_id}" if count == 1 else f"capture-{order_id}-{count}",
-        ),
+    return e.CaptureRequested(
+        originator_id=order_id,
+        originator_version=state.facts.version + 1,
+        timestamp=now,
+        meta=meta,
+        amount=amount,
+        workflow_id=f"capture-{order_id}" if count == 1 else f"capture-{order_id}-{count}",
     )
 
 
@@ -315,10 +347,12 @@ def refund_payment(command: RefundPayment, state: Existing) -> tuple[e.OrderEven
     left = state.refundable
     amount = left if command.amount is None else command.amount
     if left == 0 or amount > left:
+        exceeds = f"The refund is more than what is left of the captured amount, {left}."
+        nothing = "Nothing is left to refund: all that was captured is refunded, or is being refunded."
         raise RefundExceedsCaptured(
-            f"The refund is more than what is left of the captured amount, {left}.",
-            param="amount",
-            details=(("amount", f"must be at most {left}"),),
+            exceeds if left else nothing,
+            param="amount" if left else None,
+            details=(("amount", f"must be at most {left}"),) if left else (),
         )
     if len(state.refunds) >= REFUNDS_MAX:
         raise InvalidStatus(f"This order has had {REFUNDS_MAX} refunds, which is the most.")

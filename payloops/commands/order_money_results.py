@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from payloops.commands.order import CancelOrder, request_cancel, void_workflow_id
+from payloops.commands.order import CancelOrder, request_cancel, request_capture, void_workflow_id
 from payloops.commands.order_reports import (
     RecordActionRequired,
     RecordAuthorized,
@@ -39,7 +39,11 @@ LATE_REASON: Final = "authorized after the order was cancelled"
 
 
 def record_authorized(command: RecordAuthorized, state: Paid, attempt: Attempt) -> tuple[e.OrderEvent, ...]:
-    """Money held counts from every state that has none; after a cancellation it is voided again at once."""
+    """Money held counts from every state that has none; after a cancellation it is voided again at once.
+
+    Where it is to be taken without being asked, the payment's workflow takes it; where none works on it, it is taken
+    now.
+    """
     _require_amount(command, state, exactly=True)
     if isinstance(state, Authorized | Captured):
         return _authorized_again(command, state, attempt)
@@ -56,10 +60,24 @@ def record_authorized(command: RecordAuthorized, state: Paid, attempt: Attempt) 
         reason = state.reason
     elif isinstance(state, Processing | RequiresAction) and state.cancel is not None:
         reason = state.cancel.reason
+    elif state.facts.capture_method == "automatic" and not _is_worked_on(attempt, state):
+        held = authorized(state, event)
+        return (event, request_capture(held, held.authorized, now=command.now, meta=command.meta))
     else:
         return (event,)
     cancel = CancelOrder(command.order_id, command.now, command.meta, reason or LATE_REASON)
     return (event, request_cancel(cancel, authorized(state, event)))
+
+
+def _is_worked_on(attempt: Attempt, state: Processing | RequiresAction | Failed) -> bool:
+    """Whether a workflow is at the attempt's payment, and takes what it holds.
+
+    After a failure there is none any more, also while another attempt is under way; of a payment that was begun
+    elsewhere there never was one.
+    """
+    if isinstance(state, Failed) or state.attempt.number != attempt.number:
+        return False
+    return attempt.workflow_id is not None
 
 
 def _authorized_again(

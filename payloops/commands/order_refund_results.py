@@ -7,32 +7,37 @@ refund, for a refund can fail after it had succeeded, and then stays failed (Str
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 from uuid import UUID, uuid5
 
 from payloops.commands.order import REFUNDS_MAX
+from payloops.commands.order_refund_totals import counted_before, is_of_surplus, known_by_amount, unexplained
 from payloops.commands.order_reports import (
     RecordDiscoveredRefund,
     RecordRefundFailed,
     RecordRefundSucceeded,
     RecordRefundUnknown,
-    RefundReport,
     event_head,
 )
 from payloops.errors import AmountMismatch, InvalidStatus, NotFound
 from payloops.events import order as e
+from payloops.events.order_refund_state import COUNTED_ELSEWHERE, evolve_captured
 from payloops.events.order_state import Captured, Existing, Refund
 
 Settled = RecordRefundSucceeded | RecordRefundFailed
+SingleRefundReport = Settled | RecordRefundUnknown | RecordDiscoveredRefund
 
 
-def record_refund(command: RefundReport, state: Existing) -> tuple[e.OrderEvent, ...]:
+def record_refund(command: SingleRefundReport, state: Existing) -> tuple[e.OrderEvent, ...]:
     """A refund's result. Raises NotFound, AmountMismatch, InvalidStatus (discovered before the capture)."""
     if isinstance(command, RecordDiscoveredRefund):
         return record_discovered_refund(command, state)
     refund = state.refund(command.refund_id) if isinstance(state, Captured) else None
     if not isinstance(state, Captured) or refund is None:
         raise NotFound("This order has no such refund.")
+    if not isinstance(command, RecordRefundUnknown) and _has_failed(command.processor_refund_id, state):
+        return ()
     match command:
         case RecordRefundSucceeded():
             return record_refund_succeeded(command, state, _named(command.processor_refund_id, state) or refund)
@@ -65,6 +70,9 @@ def record_refund_succeeded(
     if refund.status == "failed":
         if refund.processor_refund_id is not None and not another:
             return ()
+        if command.processor_refund_id is not None and counted_before(state, refund.amount):
+            # Our call had seemed to fail, so what it refunded after all was booked by its amount: it keeps that place.
+            return _booked_beside(command, state, refund)
         if refund.refund_id in state.refunds and refund.amount > state.refundable:
             raise AmountMismatch(f"A late refund of {refund.amount} is more than what is left of the capture.")
     return (
@@ -76,8 +84,11 @@ def record_refund_succeeded(
     )
 
 
-def _booked_beside(command: RecordRefundSucceeded, state: Captured, refund: Refund) -> tuple[e.OrderEvent, ...]:
-    """Another of the processor's refunds than the one that we know: that was made in its dashboard, and both count."""
+def _booked_beside(command: Settled, state: Captured, refund: Refund) -> tuple[e.OrderEvent, ...]:
+    """Another of the processor's refunds than the one that we know: that was made in its dashboard, and both count.
+
+    Also one that failed, so that a stale word of its success is known for stale.
+    """
     processor_refund_id = command.processor_refund_id
     if processor_refund_id is None or refund.refund_id not in state.refunds:
         return ()
@@ -87,44 +98,63 @@ def _booked_beside(command: RecordRefundSucceeded, state: Captured, refund: Refu
         command.meta,
         processor_refund_id=processor_refund_id,
         amount=refund.amount,
-        status="success",
+        status="success" if isinstance(command, RecordRefundSucceeded) else "failed",
     )
+    if isinstance(command, RecordRefundFailed):
+        other = replace(other, code=command.code, message=command.message)
     return record_discovered_refund(other, state)
 
 
 def record_refund_failed(command: RecordRefundFailed, state: Captured, refund: Refund) -> tuple[e.OrderEvent, ...]:
     """A failed refund's amount can be refunded again."""
+    if _is_another(command, refund):
+        return _booked_beside(command, state, refund)
     if refund.status == "failed":
         return _identified(command, state, refund)
     if refund.status == "success" and command.processor_refund_id is None:
         return ()
-    if _is_another(command, refund):
-        return ()
-    return (
-        e.RefundFailed(
-            **event_head(command, state),
-            refund_id=refund.refund_id,
-            code=command.code,
-            message=command.message,
-            processor_refund_id=command.processor_refund_id,
-        ),
+    failed = e.RefundFailed(
+        **event_head(command, state),
+        refund_id=refund.refund_id,
+        code=command.code,
+        message=command.message,
+        processor_refund_id=command.processor_refund_id,
     )
+    return (failed, *_left_to_it(command, state, failed))
+
+
+def _left_to_it(command: RecordRefundFailed, state: Captured, failed: e.RefundFailed) -> tuple[e.OrderEvent, ...]:
+    """What of the processor's total had been left to this refund, if it never came to be at the processor."""
+    after = evolve_captured(state, failed)
+    amount = unexplained(after, after.refunded_total_told)
+    if amount == 0 or len(state.refunds) >= REFUNDS_MAX:
+        return ()
+    return known_by_amount(command, state, amount, ahead=2)
 
 
 def record_discovered_refund(command: RecordDiscoveredRefund, state: Existing) -> tuple[e.OrderEvent, ...]:
-    """A refund that the processor has and that names none of ours is booked once, as ours if it can be ours."""
+    """A refund that the processor has and that names none of ours is booked once, as ours if it can be ours.
+
+    What of it is counted already, since the processor's total had grown by it, is not counted again.
+    """
     if not isinstance(state, Captured):
         raise InvalidStatus("Nothing of this order is known to be captured, so nothing can be refunded.")
+    if _has_failed(command.processor_refund_id, state):
+        return ()
     known = _counterpart(command, state)
     if known is not None:
         settled = _settled(command, known.refund_id)
         return () if settled is None else record_refund(settled, state)
-    if _is_of_surplus(command, state):
+    return () if is_of_surplus(command.processor_transaction_id, state) else _booked(command, state)
+
+
+def _booked(command: RecordDiscoveredRefund, state: Captured) -> tuple[e.OrderEvent, ...]:
+    """A refund that we didn't know. Raises AmountMismatch, InvalidStatus."""
+    counted = counted_before(state, command.amount)
+    if command.status == "pending" and sum(counted.values()) == command.amount:
         return ()
-    if not 0 < command.amount <= state.refundable:
-        if command.status == "failed":
-            return ()
-        raise AmountMismatch(f"A refund of {command.amount} at the processor is more than what is left of the capture.")
+    if not 0 < command.amount <= state.refundable + sum(counted.values()):
+        return _without_room(command, state)
     if len(state.refunds) >= REFUNDS_MAX:
         raise InvalidStatus(f"This order has had {REFUNDS_MAX} refunds, which is the most.")
     refund_id = discovered_refund_id(command.order_id, command.processor_refund_id)
@@ -134,6 +164,7 @@ def record_discovered_refund(command: RecordDiscoveredRefund, state: Existing) -
         amount=command.amount,
         reason=command.reason,
         processor_refund_id=command.processor_refund_id,
+        counted_before=counted,
     )
     match command.status:
         case "pending":
@@ -146,13 +177,23 @@ def record_discovered_refund(command: RecordDiscoveredRefund, state: Existing) -
             assert_never(command.status)
 
 
+def _without_room(command: RecordDiscoveredRefund, state: Captured) -> tuple[e.OrderEvent, ...]:
+    """Raises AmountMismatch for what can't be, InvalidStatus for what can once we know that others have failed."""
+    if command.status == "failed":
+        return ()
+    amount = command.amount
+    if not 0 < amount <= state.captured:
+        raise AmountMismatch(f"The processor reports a refund of {amount}, but {state.captured} was captured.")
+    raise InvalidStatus(f"A refund of {amount} at the processor is more than what is left of the capture.")
+
+
 def discovered_refund_id(order_id: UUID, processor_refund_id: str) -> UUID:
     """The id of a refund that was made at the processor: the same whenever and however we hear of it."""
     return uuid5(order_id, processor_refund_id)
 
 
 def _counterpart(command: RecordDiscoveredRefund, state: Captured) -> Refund | None:
-    """The refund of ours that this is: by the processor's id, else the oldest of that amount that still lacks an id.
+    """The refund of ours that this is: by the processor's id, else the best of that amount that still lacks an id.
 
     An external worker need not tell the processor our refund's id, and may lose the reply or be slower than the
     processor's event; to book its refund as a second one would count the same money twice. Should it have been another
@@ -161,8 +202,20 @@ def _counterpart(command: RecordDiscoveredRefund, state: Captured) -> Refund | N
     named = _named(command.processor_refund_id, state)
     if named is not None:
         return named
-    candidates = _surplus_refunds(state) if _is_of_surplus(command, state) else tuple(state.refunds.values())
-    return next((r for r in candidates if r.processor_refund_id is None and r.amount == command.amount), None)
+    of_surplus = is_of_surplus(command.processor_transaction_id, state)
+    refunds = _surplus_refunds(state) if of_surplus else tuple(state.refunds.values())
+    nameless = (r for r in refunds if r.processor_refund_id is None and r.error_code != COUNTED_ELSEWHERE)
+    best = min((r for r in nameless if r.amount == command.amount), key=_likelihood, default=None)
+    if best is not None and best.status == "failed" and not of_surplus and counted_before(state, command.amount):
+        return None
+    return best
+
+
+def _likelihood(refund: Refund) -> int:
+    """The likelier first; of two alike the older one is taken."""
+    if refund.is_known_by_amount_only:
+        return 0
+    return 2 if refund.status == "failed" else 1
 
 
 def _named(processor_refund_id: str | None, state: Captured) -> Refund | None:
@@ -173,13 +226,14 @@ def _named(processor_refund_id: str | None, state: Captured) -> Refund | None:
     return next((refund for refund in refunds if refund.processor_refund_id == processor_refund_id), None)
 
 
+def _has_failed(processor_refund_id: str | None, state: Captured) -> bool:
+    """Whether that refund of the processor failed before another one succeeded in its place."""
+    refunds = (*state.refunds.values(), *_surplus_refunds(state))
+    return any(processor_refund_id in refund.failed_ids for refund in refunds)
+
+
 def _surplus_refunds(state: Captured) -> tuple[Refund, ...]:
     return tuple(one.refund for one in state.facts.surplus if one.refund is not None)
-
-
-def _is_of_surplus(command: RecordDiscoveredRefund, state: Captured) -> bool:
-    payment = command.processor_transaction_id
-    return payment is not None and any(one.processor_transaction_id == payment for one in state.facts.surplus)
 
 
 def _settled(command: RecordDiscoveredRefund, refund_id: UUID) -> Settled | None:

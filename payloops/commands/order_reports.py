@@ -13,7 +13,7 @@ from uuid import UUID
 
 from payloops.events import order as e
 from payloops.events.base import Meta, Sealed
-from payloops.events.order_states import Existing, RefundStatus
+from payloops.events.order_states import DisputeStatus, Existing, RefundStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,41 @@ class RecordDiscoveredRefund(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class RecordCumulativeRefund(Report):
+    """The processor has given back ``refunded_total`` of a payment in all, and doesn't say by which refunds.
+
+    So tells Stripe's ``charge.refunded``. ``processor_transaction_id`` is the payment, where the processor says so.
+    """
+
+    refunded_total: int
+    processor_transaction_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDispute(Report):
+    """The customer's bank wants ``amount`` back (``opened``), or that is decided. ``reason``: the processor's word."""
+
+    processor_dispute_id: str
+    amount: int
+    status: DisputeStatus
+    reason: str | None = None
+    processor_transaction_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEvent(Report):
+    """Merchants are to be told ``event_type``, unless they have been: an external worker's word, or a checkout's.
+
+    ``payload`` is what stands beside the order in the body (``{"session": {…}}``), without personal data;
+    ``sealed_payload`` what a worker wants to stand there (projections.public_events.seal_payload).
+    """
+
+    event_type: str
+    payload: dict[str, Any] | None = None
+    sealed_payload: Sealed | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RecordStatus(Report):
     """An external worker's word on the order: any status of the wire contract, with neither attempt nor amount."""
 
@@ -180,6 +215,14 @@ class RecordStatus(Report):
     processor: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FinishSync(Report):
+    """The processor was asked, as sync ``number`` wanted; ``answers`` are SyncFinished's."""
+
+    number: int
+    answers: tuple[dict[str, Any], ...]
+
+
 PaymentReport = (
     RecordProcessing
     | RecordActionRequired
@@ -190,8 +233,10 @@ PaymentReport = (
     | RecordOutcomeUnknown
 )
 RefusalReport = RecordCaptureFailed | RecordCancelFailed
-RefundReport = RecordRefundSucceeded | RecordRefundFailed | RecordRefundUnknown | RecordDiscoveredRefund
-OrderReport = PaymentReport | RefusalReport | RefundReport | RecordStatus
+RefundReport = (
+    RecordRefundSucceeded | RecordRefundFailed | RecordRefundUnknown | RecordDiscoveredRefund | RecordCumulativeRefund
+)
+OrderReport = PaymentReport | RefusalReport | RefundReport | RecordDispute | PublishEvent | RecordStatus | FinishSync
 
 
 def event_head(report: Report, state: Existing, *, ahead: int = 1) -> dict[str, Any]:

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from payloops.commands.order_disputes import record_dispute
 from payloops.commands.order_money_results import Paid, identified, is_same, record_authorized, record_captured
+from payloops.commands.order_publishing import publish_event
 from payloops.commands.order_refund_results import record_refund
+from payloops.commands.order_refund_totals import record_cumulative_refund
 from payloops.commands.order_reports import (
+    FinishSync,
     OrderReport,
     PaymentReport,
+    PublishEvent,
     RecordActionRequired,
     RecordAuthorized,
     RecordCancelFailed,
     RecordCaptured,
     RecordCaptureFailed,
+    RecordCumulativeRefund,
     RecordDiscoveredRefund,
+    RecordDispute,
     RecordFailed,
     RecordOutcomeUnknown,
     RecordProcessing,
@@ -32,6 +39,7 @@ from payloops.commands.order_reports import (
     Report,
     event_head,
 )
+from payloops.commands.order_sync import finish_sync
 from payloops.commands.order_worker_status import report_of
 from payloops.errors import InvalidStatus, NotFound
 from payloops.events import order as e
@@ -51,14 +59,18 @@ from payloops.events.order_state import (
 )
 
 __all__ = [
+    "FinishSync",
     "OrderReport",
     "PaymentReport",
+    "PublishEvent",
     "RecordActionRequired",
     "RecordAuthorized",
     "RecordCancelFailed",
     "RecordCaptureFailed",
     "RecordCaptured",
+    "RecordCumulativeRefund",
     "RecordDiscoveredRefund",
+    "RecordDispute",
     "RecordFailed",
     "RecordOutcomeUnknown",
     "RecordProcessing",
@@ -78,7 +90,7 @@ def decide(command: OrderReport, state: OrderState) -> tuple[e.OrderEvent, ...]:
     """The events that the report causes; none when it says nothing new.
 
     Raises NotFound (no such order, attempt or refund), AmountMismatch, InvalidStatus (nothing was asked of a
-    processor), InvalidInput (a status that there is not).
+    processor, or what must come first is not known yet), InvalidInput (no such status, or no such type of event).
     """
     if isinstance(state, Absent):
         raise NotFound("No such order.")
@@ -89,11 +101,19 @@ def decide(command: OrderReport, state: OrderState) -> tuple[e.OrderEvent, ...]:
 
 
 def _decide_existing(
-    command: PaymentReport | RefusalReport | RefundReport, state: Existing
+    command: PaymentReport | RefusalReport | RefundReport | RecordDispute | PublishEvent | FinishSync, state: Existing
 ) -> tuple[e.OrderEvent, ...]:
     match command:
         case RecordRefundSucceeded() | RecordRefundFailed() | RecordRefundUnknown() | RecordDiscoveredRefund():
             return record_refund(command, state)
+        case RecordCumulativeRefund():
+            return record_cumulative_refund(command, state)
+        case RecordDispute():
+            return record_dispute(command, state)
+        case PublishEvent():
+            return publish_event(command, state)
+        case FinishSync():
+            return finish_sync(command, state)
         case RecordCaptureFailed() | RecordCancelFailed():
             return record_refusal(command, state)
         case _ if isinstance(state, Pending) or state.attempt is None:

@@ -87,7 +87,7 @@ class JwtSigner:
         try:
             return self._read(token, now)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
-            raise InvalidToken("the token is invalid or has expired") from None
+            raise InvalidToken("This token is not valid: it is malformed, expired or revoked; sign in again.") from None
 
     def _read(self, token: str, now: datetime) -> Claims:
         if len(token) > TOKEN_LENGTH_MAX or not token.isascii():

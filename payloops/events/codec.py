@@ -135,8 +135,12 @@ def _restorer(hint: Any) -> Callable[[Any], Any] | None:
     if hint is Meta:
         return _meta
     if get_origin(hint) is tuple:
-        return tuple
+        return _tuple_restorer(_restorer(get_args(hint)[0]))
     return None
+
+
+def _tuple_restorer(restore: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    return tuple if restore is None else lambda values: tuple(map(restore, values))
 
 
 def _meta(value: dict[str, Any]) -> Meta:

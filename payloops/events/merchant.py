@@ -1,10 +1,10 @@
-"""Events of a merchant: the account, its API keys and its processor configurations."""
+"""Events of a merchant: the account, its tokens, its API keys and its processor configurations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from payloops.events.base import Event, Sealed
@@ -36,6 +36,25 @@ class ProfileChanged(Event):
 
 
 @dataclass(frozen=True)
+class PasswordChanged(Event):
+    """Another password from now on. Every token of an earlier ``token_version`` holds no longer."""
+
+    TOPIC: ClassVar[str] = "merchant.password_changed.v1"
+
+    password_hash: Sealed
+    token_version: int
+
+
+@dataclass(frozen=True)
+class TokensRevoked(Event):
+    """The user signed out everywhere: every token of an earlier ``token_version`` holds no longer."""
+
+    TOPIC: ClassVar[str] = "merchant.tokens_revoked.v1"
+
+    token_version: int
+
+
+@dataclass(frozen=True)
 class ApiKeyCreated(Event):
     """A key was made; its secret is shown once and kept as a hash. No scopes mean all."""
 
@@ -61,10 +80,22 @@ class ApiKeyRevoked(Event):
 
 
 @dataclass(frozen=True)
+class ApiKeyRolled(Event):
+    """The key was replaced by another, ``successor_id``. ``expires_at`` is its end; None: it is refused at once."""
+
+    TOPIC: ClassVar[str] = "merchant.api_key_rolled.v1"
+
+    key_id: UUID
+    successor_id: UUID
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
 class ProcessorConfigured(Event):
     """Credentials and flags of a processor were set, or set anew."""
 
-    TOPIC: ClassVar[str] = "merchant.processor_configured.v1"
+    TOPIC: ClassVar[str] = "merchant.processor_configured.v2"
+    class_version: ClassVar[int] = 2
 
     config_id: UUID
     processor: str
@@ -72,6 +103,17 @@ class ProcessorConfigured(Event):
     enabled: bool
     priority: int
     test_mode: bool
+    webhook_endpoint_id: str | None
+    """The webhook endpoint that this service registered in the merchant's account."""
+    retired_credentials: tuple[Sealed, ...]
+    """Earlier ones, the newest first, whose webhook secret still holds."""
+    retired_until: tuple[datetime, ...]
+    """Until when that of each holds."""
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Before, an earlier webhook secret held no longer, and nothing was registered."""
+        state |= {"webhook_endpoint_id": None, "retired_credentials": [], "retired_until": []}
 
 
 @dataclass(frozen=True)
@@ -98,8 +140,11 @@ class ProcessorRemoved(Event):
 MerchantEvent = (
     MerchantRegistered
     | ProfileChanged
+    | PasswordChanged
+    | TokensRevoked
     | ApiKeyCreated
     | ApiKeyRevoked
+    | ApiKeyRolled
     | ProcessorConfigured
     | ProcessorFlagsChanged
     | ProcessorRemoved

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
 from payloops.events import merchant as e
 from payloops.events.base import Sealed
+
+ENDED_KEYS_KEPT: Final = 1000
+"""API keys that hold no longer and are still known, the newest ones: an account that rolls its keys for years must not
+grow with each. Older ones are in the log; of a key that is forgotten nothing can happen any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,20 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None = None
+    successor_id: UUID | None = None
+    """The key that replaced it."""
+
+    def holds(self, at: datetime) -> bool:
+        """Whether it is neither revoked nor expired at that time."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
+
+
+@dataclass(frozen=True, slots=True)
+class RetiredCredentials:
+    """Earlier credentials: of them the webhook secret still holds, for retries of older events are signed by it."""
+
+    credentials: Sealed
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,9 @@ class ProcessorConfig:
     test_mode: bool
     created_at: datetime
     updated_at: datetime
+    webhook_endpoint_id: str | None = None
+    """The webhook endpoint that this service registered in the merchant's account."""
+    retired: tuple[RetiredCredentials, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +70,7 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """An account, with all keys that it ever had and the processors that it has now."""
+    """An account, with its API keys, the processors that it has now, and the last ENDED_KEYS_KEPT keys that ended."""
 
     merchant_id: UUID
     version: int
@@ -60,6 +81,10 @@ class Registered:
     created_at: datetime
     updated_at: datetime
     webhook_url: str | None = None
+    profile_version: int = 1
+    """Of the last event that changed the profile: its entity tag. Keys and processors come and go without it."""
+    token_version: int = 0
+    """Tokens say with which one they were issued; only those of the present one hold."""
     api_keys: Mapping[UUID, ApiKey] = field(default_factory=dict)
     processors: Mapping[str, ProcessorConfig] = field(default_factory=dict)
 
@@ -87,12 +112,60 @@ def evolve(state: MerchantState, event: e.MerchantEvent) -> MerchantState:
 def _evolve_registered(state: Registered, event: e.MerchantEvent) -> Registered:
     match event:
         case e.ProfileChanged():
-            return replace(state, name=event.name, webhook_url=event.webhook_url, updated_at=event.timestamp)
+            return replace(
+                state,
+                name=event.name,
+                webhook_url=event.webhook_url,
+                profile_version=event.originator_version,
+                updated_at=event.timestamp,
+            )
+        case e.PasswordChanged():
+            return replace(state, password_hash=event.password_hash, token_version=event.token_version)
+        case e.TokensRevoked():
+            return replace(state, token_version=event.token_version)
+        case e.ApiKeyCreated() | e.ApiKeyRevoked() | e.ApiKeyRolled():
+            return _evolve_keys(state, event)
+        case e.ProcessorConfigured() | e.ProcessorFlagsChanged() | e.ProcessorRemoved():
+            return _evolve_processors(state, event)
+        case e.MerchantRegistered():
+            raise _impossible(event)
+        case _:
+            assert_never(event)
+
+
+def _evolve_keys(state: Registered, event: e.ApiKeyCreated | e.ApiKeyRevoked | e.ApiKeyRolled) -> Registered:
+    match event:
         case e.ApiKeyCreated() if event.key_id not in state.api_keys:
-            return replace(state, api_keys={**state.api_keys, event.key_id: _key(event)})
+            key = _key(event)
         case e.ApiKeyRevoked() if event.key_id in state.api_keys:
             key = replace(state.api_keys[event.key_id], revoked_at=event.timestamp)
-            return replace(state, api_keys={**state.api_keys, event.key_id: key})
+        case e.ApiKeyRolled() if event.key_id in state.api_keys:
+            before = state.api_keys[event.key_id]
+            key = replace(before, successor_id=event.successor_id)
+            if event.expires_at is None:
+                key = replace(key, revoked_at=event.timestamp)
+            else:
+                key = replace(key, expires_at=event.expires_at)
+        case e.ApiKeyCreated() | e.ApiKeyRevoked() | e.ApiKeyRolled():
+            raise _impossible(event)
+        case _:
+            assert_never(event)
+    return replace(state, api_keys=_known({**state.api_keys, key.key_id: key}, event.timestamp))
+
+
+def _known(keys: dict[UUID, ApiKey], now: datetime) -> dict[UUID, ApiKey]:
+    """Without the oldest of those that ended, once they are too many."""
+    if len(keys) <= ENDED_KEYS_KEPT:
+        return keys
+    ended = sorted((key for key in keys.values() if not key.holds(now)), key=lambda key: key.created_at)
+    forgotten = {key.key_id for key in ended[:-ENDED_KEYS_KEPT]}
+    return {key_id: key for key_id, key in keys.items() if key_id not in forgotten}
+
+
+def _evolve_processors(
+    state: Registered, event: e.ProcessorConfigured | e.ProcessorFlagsChanged | e.ProcessorRemoved
+) -> Registered:
+    match event:
         case e.ProcessorConfigured():
             return _with(state, _config(state.processors.get(event.processor), event))
         case e.ProcessorFlagsChanged() if event.processor in state.processors:
@@ -106,16 +179,14 @@ def _evolve_registered(state: Registered, event: e.MerchantEvent) -> Registered:
             return _with(state, config)
         case e.ProcessorRemoved() if event.processor in state.processors:
             return replace(state, processors={k: v for k, v in state.processors.items() if k != event.processor})
-        case (
-            e.MerchantRegistered()
-            | e.ApiKeyCreated()
-            | e.ApiKeyRevoked()
-            | e.ProcessorFlagsChanged()
-            | e.ProcessorRemoved()
-        ):
-            raise ImpossibleHistory(f"{event.TOPIC} of what is there already, or not at all")
+        case e.ProcessorFlagsChanged() | e.ProcessorRemoved():
+            raise _impossible(event)
         case _:
             assert_never(event)
+
+
+def _impossible(event: e.MerchantEvent) -> ImpossibleHistory:
+    return ImpossibleHistory(f"{event.TOPIC} of what is there already, or not at all")
 
 
 def _with(state: Registered, config: ProcessorConfig) -> Registered:
@@ -159,4 +230,6 @@ def _config(before: ProcessorConfig | None, event: e.ProcessorConfigured) -> Pro
         test_mode=event.test_mode,
         created_at=event.timestamp if before is None else before.created_at,
         updated_at=event.timestamp,
+        webhook_endpoint_id=event.webhook_endpoint_id,
+        retired=tuple(map(RetiredCredentials, event.retired_credentials, event.retired_until)),
     )

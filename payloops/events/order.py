@@ -1,4 +1,7 @@
-"""Events of an order: its payment attempts, capture, cancellation and refunds. All amounts are in minor units."""
+"""Events of an order: its payment attempts, capture, cancellation, refunds and disputes.
+
+All amounts are in minor units.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ Operation = Literal["payment", "capture", "void"]
 class OrderCreated(Event):
     """A merchant asked for a payment of ``amount``."""
 
-    TOPIC: ClassVar[str] = "order.created.v1"
+    TOPIC: ClassVar[str] = "order.created.v2"
+    class_version: ClassVar[int] = 2
 
     merchant_id: UUID
     test_mode: bool
@@ -30,6 +34,13 @@ class OrderCreated(Event):
     return_url: str | None
     cancel_url: str | None
     capture_method: CaptureMethod
+    checkout_session_id: UUID | None
+    """The hosted checkout that the order was made for."""
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """There was no hosted checkout."""
+        state["checkout_session_id"] = None
 
 
 @dataclass(frozen=True)
@@ -241,12 +252,21 @@ class RefundRequested(Event):
 class RefundDiscovered(Event):
     """A processor told of a refund of this order that was not asked for here, such as one made in its dashboard."""
 
-    TOPIC: ClassVar[str] = "order.refund_discovered.v1"
+    TOPIC: ClassVar[str] = "order.refund_discovered.v2"
+    class_version: ClassVar[int] = 2
 
     refund_id: UUID
     amount: int
     reason: str | None
-    processor_refund_id: str
+    processor_refund_id: str | None
+    """None for one that is known by its amount alone: the processor told only how much is refunded in all."""
+    counted_before: dict[str, int]
+    """What of ``amount`` had been counted as refunds known by their amount alone: their ids, and how much of each."""
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """Every refund was known by its id."""
+        state["counted_before"] = {}
 
 
 @dataclass(frozen=True)
@@ -291,6 +311,93 @@ class RefundOutcomeUnknown(Event):
     reason: str
 
 
+@dataclass(frozen=True)
+class RefundTotalTold(Event):
+    """The processor has refunded ``total`` in all, of which pending refunds of ours may be a part.
+
+    Kept because such a refund may yet fail without ever having been one: then another is what was told of.
+    """
+
+    TOPIC: ClassVar[str] = "order.refund_total_told.v1"
+
+    total: int
+
+
+@dataclass(frozen=True)
+class DisputeOpened(Event):
+    """The customer's bank wants ``amount`` back; ``reason`` is the processor's own word for why."""
+
+    TOPIC: ClassVar[str] = "order.dispute_opened.v1"
+
+    dispute_id: UUID
+    processor_dispute_id: str
+    processor_transaction_id: str | None
+    """The disputed payment, where the processor names it."""
+    amount: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class DisputeWon(Event):
+    """The dispute ended in the merchant's favour: the money stays."""
+
+    TOPIC: ClassVar[str] = "order.dispute_won.v1"
+
+    dispute_id: UUID
+    processor_dispute_id: str
+    amount: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class DisputeLost(Event):
+    """The dispute ended in the customer's favour: ``amount`` is gone, apart from all refunds."""
+
+    TOPIC: ClassVar[str] = "order.dispute_lost.v1"
+
+    dispute_id: UUID
+    processor_dispute_id: str
+    amount: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class ExternalEventPublished(Event):
+    """A public event of that type that follows from no other event: an external worker's, or a checkout's."""
+
+    TOPIC: ClassVar[str] = "order.external_event_published.v1"
+
+    event_type: str
+    payload: dict[str, Any] | None
+    """What stands beside the order (``session``), its personal data sealed."""
+    sealed_payload: Sealed | None
+    """What an external worker wants to stand there: sealed as a whole, for nobody knows what is in it."""
+
+
+@dataclass(frozen=True)
+class SyncRequested(Event):
+    """Somebody wants the processor asked now what became of the order's payments; ``number`` counts from 1."""
+
+    TOPIC: ClassVar[str] = "order.sync_requested.v1"
+
+    number: int
+
+
+@dataclass(frozen=True)
+class SyncFinished(Event):
+    """The processor was asked; what that changed stands in events of its own before this one."""
+
+    TOPIC: ClassVar[str] = "order.sync_finished.v1"
+
+    number: int
+    answers: tuple[dict[str, Any], ...]
+    """For each question: ``about`` (payment, refunds or disputes), ``attempt``, ``processor``,
+    ``processorTransactionId``, ``outcome`` (what the processor told, or why it told nothing) and ``code`` (its own
+    word, of a refusal)."""
+    changed: bool
+    """Whether anything happened to the order since it was requested."""
+
+
 OrderEvent = (
     OrderCreated
     | PaymentStarted
@@ -315,4 +422,11 @@ OrderEvent = (
     | RefundSucceeded
     | RefundFailed
     | RefundOutcomeUnknown
+    | RefundTotalTold
+    | DisputeOpened
+    | DisputeWon
+    | DisputeLost
+    | ExternalEventPublished
+    | SyncRequested
+    | SyncFinished
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
 from payloops.events import order as e
+from payloops.events.order_changes import changed, impossible
+from payloops.events.order_refund_state import evolve_captured
 from payloops.events.order_states import (
     INITIAL,
     Absent,
@@ -13,6 +15,8 @@ from payloops.events.order_states import (
     Authorized,
     Cancelled,
     Captured,
+    Dispute,
+    DisputeStatus,
     Existing,
     Facts,
     Failed,
@@ -26,11 +30,13 @@ from payloops.events.order_states import (
     RefundStatus,
     RequiresAction,
     Surplus,
+    Sync,
     attempt_numbered,
     attempt_of,
     attempts_of,
     status,
 )
+from payloops.events.public_events import public_type
 
 __all__ = [
     "INITIAL",
@@ -39,6 +45,8 @@ __all__ = [
     "Authorized",
     "Cancelled",
     "Captured",
+    "Dispute",
+    "DisputeStatus",
     "Existing",
     "Facts",
     "Failed",
@@ -52,6 +60,7 @@ __all__ = [
     "RefundStatus",
     "RequiresAction",
     "Surplus",
+    "Sync",
     "attempt_numbered",
     "attempt_of",
     "attempts_of",
@@ -70,7 +79,21 @@ def evolve(state: OrderState, event: e.OrderEvent) -> OrderState:
         return Pending(_created(event))
     if event.originator_version != state.facts.version + 1:
         raise ImpossibleHistory(f"version {event.originator_version} follows version {state.facts.version}")
-    return _evolve_existing(state, event)
+    return _published(state, event, _evolve_existing(state, event))
+
+
+def _published(before: Existing, event: e.OrderEvent, after: Existing) -> Existing:
+    """The state with its public event counted, if the event makes one."""
+    event_type = public_type(before, event, after)
+    if event_type is None:
+        return after
+    others = tuple(one for one in after.facts.last_published if one[0] != event_type)
+    facts = replace(
+        after.facts,
+        public_events=after.facts.public_events + 1,
+        last_published=(*others, (event_type, event.originator_version)),
+    )
+    return replace(after, facts=facts)
 
 
 def _evolve_existing(state: Existing, event: e.OrderEvent) -> Existing:
@@ -91,34 +114,39 @@ def _evolve_existing(state: Existing, event: e.OrderEvent) -> Existing:
             return _evolve_open(state, event)
         case e.SurplusPaymentAuthorized() | e.SurplusPaymentCaptured():
             return _evolve_surplus(state, event)
-        case e.RefundRequested() | e.RefundDiscovered():
-            return _evolve_new_refund(state, event)
-        case e.RefundIdentified() | e.RefundSucceeded() | e.RefundFailed() | e.RefundOutcomeUnknown():
-            return _evolve_refund(state, event)
+        case (
+            e.RefundRequested()
+            | e.RefundDiscovered()
+            | e.RefundIdentified()
+            | e.RefundSucceeded()
+            | e.RefundFailed()
+            | e.RefundOutcomeUnknown()
+            | e.RefundTotalTold()
+            | e.DisputeOpened()
+            | e.DisputeWon()
+            | e.DisputeLost()
+        ):
+            return evolve_captured(state, event)
+        case e.ExternalEventPublished():
+            return replace(state, facts=changed(state, event))
+        case e.SyncRequested() | e.SyncFinished():
+            return _evolve_sync(state, event)
         case e.OrderCreated():
-            raise _impossible(state, event)
+            raise impossible(state, event)
         case _:
             assert_never(event)
-
-
-def _impossible(state: Existing, event: e.OrderEvent) -> ImpossibleHistory:
-    return ImpossibleHistory(f"{event.TOPIC} when {status(state)}")
-
-
-def _after(state: Existing, event: e.OrderEvent, **changes: Any) -> Facts:
-    return replace(state.facts, version=event.originator_version, updated_at=event.timestamp, **changes)
 
 
 def _evolve_attempts(state: Existing, event: e.PaymentStarted | e.PaymentDiscovered | e.PaymentIdentified) -> Existing:
     match state, event:
         case Pending() | Failed(), e.PaymentStarted():
-            return Processing(_after(state, event, other_attempts=attempts_of(state)), _started(event))
+            return Processing(changed(state, event, other_attempts=attempts_of(state)), _started(event))
         case Pending() | Cancelled(attempt=None), e.PaymentDiscovered():
             return discovered(state, event)
         case _, e.PaymentIdentified() if not isinstance(state, Pending):
             return _identified(state, event)
         case _:
-            raise _impossible(state, event)
+            raise impossible(state, event)
 
 
 def discovered(state: Pending | Cancelled, event: e.PaymentDiscovered) -> Processing | Cancelled:
@@ -133,8 +161,8 @@ def discovered(state: Pending | Cancelled, event: e.PaymentDiscovered) -> Proces
         processor_transaction_id=event.processor_transaction_id,
     )
     if isinstance(state, Pending):
-        return Processing(_after(state, event), attempt)
-    return replace(state, facts=_after(state, event), attempt=attempt)
+        return Processing(changed(state, event), attempt)
+    return replace(state, facts=changed(state, event), attempt=attempt)
 
 
 def _identified(
@@ -152,9 +180,9 @@ def _identified(
         for one in state.facts.surplus
     )
     if state.attempt is not None and state.attempt.number == attempt.number:
-        return replace(state, facts=_after(state, event, surplus=surplus), attempt=attempt)
+        return replace(state, facts=changed(state, event, surplus=surplus), attempt=attempt)
     others = tuple(attempt if other.number == attempt.number else other for other in state.facts.other_attempts)
-    return replace(state, facts=_after(state, event, surplus=surplus, other_attempts=others))
+    return replace(state, facts=changed(state, event, surplus=surplus, other_attempts=others))
 
 
 def _evolve_course(
@@ -163,12 +191,12 @@ def _evolve_course(
     """What happens to the current attempt, and the end of the order without money."""
     match state, event:
         case RequiresAction(), e.PaymentProcessing():
-            facts = _after(state, event)
+            facts = changed(state, event)
             return Processing(facts, _current(state, event, event.attempt), state.outcome_unknown, state.cancel)
         case Processing() | RequiresAction(), e.PaymentActionRequired():
             action = NextAction(event.redirect_url, event.client_secret, event.processor_data)
             attempt = _with_ids(_current(state, event, event.attempt), event)
-            return RequiresAction(_after(state, event), attempt, action, state.cancel)
+            return RequiresAction(changed(state, event), attempt, action, state.cancel)
         case Processing() | RequiresAction(), e.PaymentFailed():
             return _failed(state, event, _current(state, event, event.attempt))
         case Authorized() | Failed(ended=False) | Cancelled(requested=False), e.PaymentFailed() if event.ended:
@@ -176,7 +204,7 @@ def _evolve_course(
         case Pending() | Processing() | RequiresAction() | Authorized() | Failed(), e.OrderCancelled():
             return _cancelled(state, event)
         case _:
-            raise _impossible(state, event)
+            raise impossible(state, event)
 
 
 def _failed(state: Existing, event: e.PaymentFailed, attempt: Attempt) -> Failed:
@@ -188,7 +216,7 @@ def _failed(state: Existing, event: e.PaymentFailed, attempt: Attempt) -> Failed
         processor_transaction_id=transaction_id or attempt.processor_transaction_id,
     )
     failure = Failure(event.code, event.decline_code, event.message, attempt.processor)
-    return Failed(_after(state, event), attempt, failure, event.ended)
+    return Failed(changed(state, event), attempt, failure, event.ended)
 
 
 def _cancelled(
@@ -198,7 +226,7 @@ def _cancelled(
     requested = ended is None if isinstance(state, Pending | Failed) else state.cancel is not None
     if isinstance(state, Failed) and state.ended:
         ended = state.attempt.processor_transaction_id
-    return Cancelled(_after(state, event), attempt_of(state), event.reason, event.released, ended, requested)
+    return Cancelled(changed(state, event), attempt_of(state), event.reason, event.released, ended, requested)
 
 
 def _evolve_money(state: Existing, event: e.PaymentAuthorized | e.PaymentCaptured) -> Existing:
@@ -209,7 +237,7 @@ def _evolve_money(state: Existing, event: e.PaymentAuthorized | e.PaymentCapture
             facts, attempt = _with_payment(state, event)
             return Captured(facts, attempt, event.amount)
         case _:
-            raise _impossible(state, event)
+            raise impossible(state, event)
 
 
 def authorized(state: Processing | RequiresAction | Failed | Cancelled, event: e.PaymentAuthorized) -> Authorized:
@@ -224,7 +252,7 @@ def _with_payment(state: Existing, event: e.PaymentAuthorized | e.PaymentCapture
     number, transaction_id = attempt.number, attempt.processor_transaction_id
     others = tuple(other for other in attempts_of(state) if other.number != number)
     surplus = tuple(one for one in state.facts.surplus if not one.is_same_payment(number, transaction_id))
-    return _after(state, event, other_attempts=others, surplus=surplus), attempt
+    return changed(state, event, other_attempts=others, surplus=surplus), attempt
 
 
 def _evolve_open(
@@ -234,20 +262,20 @@ def _evolve_open(
     """Events of a payment that has neither taken money nor ended."""
     match state, event:
         case Processing() | RequiresAction() | Authorized(), e.PaymentOutcomeUnknown():
-            return replace(state, facts=_after(state, event), outcome_unknown=True)
+            return replace(state, facts=changed(state, event), outcome_unknown=True)
         case Authorized(), e.CaptureRequested():
-            facts = _after(state, event, captures_requested=state.facts.captures_requested + 1)
+            facts = changed(state, event, captures_requested=state.facts.captures_requested + 1)
             return replace(state, facts=facts, capture=event)
         case Authorized(), e.CaptureFailed():
-            return replace(state, facts=_after(state, event), capture=None, outcome_unknown=False)
+            return replace(state, facts=changed(state, event), capture=None, outcome_unknown=False)
         case RequiresAction() | Authorized(), e.CancelRequested():
             voids = 0 if event.workflow_id == state.attempt.workflow_id else 1
-            facts = _after(state, event, voids_requested=state.facts.voids_requested + voids)
+            facts = changed(state, event, voids_requested=state.facts.voids_requested + voids)
             return replace(state, facts=facts, cancel=event)
         case Processing() | RequiresAction() | Authorized(), e.CancelFailed():
-            return replace(state, facts=_after(state, event), cancel=None, outcome_unknown=False)
+            return replace(state, facts=changed(state, event), cancel=None, outcome_unknown=False)
         case _:
-            raise _impossible(state, event)
+            raise impossible(state, event)
 
 
 def _evolve_surplus(state: Existing, event: e.SurplusPaymentAuthorized | e.SurplusPaymentCaptured) -> Existing:
@@ -261,14 +289,27 @@ def _evolve_surplus(state: Existing, event: e.SurplusPaymentAuthorized | e.Surpl
     match state, event:
         case Authorized() | Captured(), e.SurplusPaymentAuthorized():
             voids = state.facts.voids_requested + 1
-            facts = _after(state, event, surplus=(*known, one), other_attempts=others, voids_requested=voids)
+            facts = changed(state, event, surplus=(*known, one), other_attempts=others, voids_requested=voids)
         case Captured(), e.SurplusPaymentCaptured() if state.refund(event.refund_id) is None:
             workflow_id = f"refund-{event.refund_id}"
             refund = Refund(event.refund_id, event.amount, None, "pending", workflow_id, created_at=event.timestamp)
-            facts = _after(state, event, surplus=(*known, replace(one, refund=refund)), other_attempts=others)
+            facts = changed(state, event, surplus=(*known, replace(one, refund=refund)), other_attempts=others)
         case _:
-            raise _impossible(state, event)
+            raise impossible(state, event)
     return replace(state, facts=facts)
+
+
+def _evolve_sync(state: Existing, event: e.SyncRequested | e.SyncFinished) -> Existing:
+    """A question is no change of the order: ``updated_at`` stays."""
+    last = state.facts.sync
+    match event:
+        case e.SyncRequested() if event.number == (1 if last is None else last.number + 1):
+            sync = Sync(event.number, event.originator_version, event.timestamp)
+        case e.SyncFinished() if last is not None and last.answers is None and last.number == event.number:
+            sync = replace(last, answers=event.answers, changed=event.changed)
+        case _:
+            raise impossible(state, event)
+    return replace(state, facts=replace(state.facts, version=event.originator_version, sync=sync))
 
 
 def _with_ids_if_none(attempt: Attempt, event: e.SurplusPaymentAuthorized | e.SurplusPaymentCaptured) -> Attempt:
@@ -277,70 +318,6 @@ def _with_ids_if_none(attempt: Attempt, event: e.SurplusPaymentAuthorized | e.Su
         processor_order_id=attempt.processor_order_id or event.processor_order_id,
         processor_transaction_id=attempt.processor_transaction_id or event.processor_transaction_id,
     )
-
-
-def _evolve_new_refund(state: Existing, event: e.RefundRequested | e.RefundDiscovered) -> Existing:
-    if not isinstance(state, Captured) or state.refund(event.refund_id) is not None:
-        raise _impossible(state, event)
-    refund = Refund(
-        refund_id=event.refund_id,
-        amount=event.amount,
-        reason=event.reason,
-        status="pending",
-        workflow_id=event.workflow_id if isinstance(event, e.RefundRequested) else None,
-        created_at=event.timestamp,
-        processor_refund_id=None if isinstance(event, e.RefundRequested) else event.processor_refund_id,
-    )
-    return _with_refund(state, event, refund)
-
-
-def _evolve_refund(
-    state: Existing, event: e.RefundIdentified | e.RefundSucceeded | e.RefundFailed | e.RefundOutcomeUnknown
-) -> Existing:
-    if not isinstance(state, Captured):
-        raise _impossible(state, event)
-    refund = state.refund(event.refund_id)
-    if refund is None:
-        raise ImpossibleHistory(f"{event.TOPIC} of refund {event.refund_id}, which never began")
-    after = _refund_after(refund, event)
-    if event.refund_id in state.refunds:
-        return _with_refund(state, event, after)
-    surplus = tuple(replace(one, refund=after) if one.refund is refund else one for one in state.facts.surplus)
-    return replace(state, facts=_after(state, event, surplus=surplus))
-
-
-def _with_refund(state: Captured, event: e.OrderEvent, refund: Refund) -> Captured:
-    return replace(state, facts=_after(state, event), refunds={**state.refunds, refund.refund_id: refund})
-
-
-def _refund_after(
-    refund: Refund, event: e.RefundIdentified | e.RefundSucceeded | e.RefundFailed | e.RefundOutcomeUnknown
-) -> Refund:
-    match event:
-        case e.RefundIdentified():
-            return replace(refund, processor_refund_id=event.processor_refund_id)
-        case e.RefundSucceeded():
-            return replace(
-                refund,
-                status="success",
-                processor_refund_id=event.processor_refund_id or refund.processor_refund_id,
-                error_code=None,
-                error_message=None,
-                outcome_unknown=False,
-            )
-        case e.RefundFailed():
-            return replace(
-                refund,
-                status="failed",
-                processor_refund_id=event.processor_refund_id or refund.processor_refund_id,
-                error_code=event.code,
-                error_message=event.message,
-                outcome_unknown=False,
-            )
-        case e.RefundOutcomeUnknown():
-            return replace(refund, outcome_unknown=True)
-        case _:
-            assert_never(event)
 
 
 def _current(state: Existing, event: e.OrderEvent, number: int) -> Attempt:
@@ -376,6 +353,7 @@ def _started(event: e.PaymentStarted) -> Attempt:
         workflow_id=event.workflow_id,
         payment_method_type=event.payment_method_type,
         payment_method_token=event.payment_method_token,
+        started_at=event.timestamp,
     )
 
 
@@ -397,4 +375,5 @@ def _created(event: e.OrderCreated) -> Facts:
         capture_method=event.capture_method,
         created_at=event.timestamp,
         updated_at=event.timestamp,
+        checkout_session_id=event.checkout_session_id,
     )

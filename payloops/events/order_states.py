@@ -16,6 +16,7 @@ from payloops.events.base import Sealed
 from payloops.values import value
 
 RefundStatus = Literal["pending", "success", "failed"]
+DisputeStatus = Literal["opened", "won", "lost"]
 
 
 @value(frozen=True, slots=True)
@@ -32,6 +33,8 @@ class Attempt:
     processor_transaction_id: str | None = None
     """Of the payment that succeeded or may still succeed. A failed one's id is in its event only: in Razorpay's
     checkout the customer's next try of the same attempt is another payment."""
+    started_at: datetime | None = None
+    """None for a payment that was begun outside of this service."""
 
     def is_same_payment(self, number: int, transaction_id: str | None) -> bool:
         """Whether a report of that attempt and processor id speaks of this attempt's payment."""
@@ -54,6 +57,26 @@ class Refund:
     error_code: str | None = None
     error_message: str | None = None
     outcome_unknown: bool = False
+    failed_ids: tuple[str, ...] = ()
+    """The processor's refunds that failed before another one, which has its own id, succeeded in this one's name."""
+
+    @property
+    def is_known_by_amount_only(self) -> bool:
+        """Whether it was counted because the processor's total had grown: nobody has named it yet."""
+        return self.status == "success" and self.workflow_id is None and self.processor_refund_id is None
+
+
+@value(frozen=True, slots=True)
+class Dispute:
+    """Money that the customer's bank wants back."""
+
+    dispute_id: UUID
+    processor_dispute_id: str
+    amount: int
+    reason: str | None
+    status: DisputeStatus
+    created_at: datetime
+    updated_at: datetime
 
 
 @value(frozen=True, slots=True)
@@ -92,6 +115,18 @@ def _kind(processor_id: str) -> str:
 
 
 @value(frozen=True, slots=True)
+class Sync:
+    """The last time that somebody wanted the processor asked. ``version`` is the order's when it was requested."""
+
+    number: int
+    version: int
+    requested_at: datetime
+    answers: tuple[Mapping[str, Any], ...] | None = None
+    """None while the processor is being asked."""
+    changed: bool = False
+
+
+@value(frozen=True, slots=True)
 class Facts:
     """What was asked for at creation, and what is counted over the order's whole life."""
 
@@ -117,6 +152,16 @@ class Facts:
     voids_requested: int = 0
     """Voids of held money that were asked for; a waiting customer's action that is called off is none."""
     surplus: tuple[Surplus, ...] = ()
+    checkout_session_id: UUID | None = None
+    sync: Sync | None = None
+    public_events: int = 0
+    """How many public events the order has had: the sequence of the last."""
+    last_published: tuple[tuple[str, int], ...] = ()
+    """The order's version at its last public event of each type, the latest of all at the end."""
+
+    def published_version(self, event_type: str) -> int | None:
+        """The version at which the last public event of that type was made; None when there was none."""
+        return next((version for name, version in self.last_published if name == event_type), None)
 
 
 @value(frozen=True, slots=True)
@@ -185,12 +230,15 @@ class Authorized:
 
 @value(frozen=True, slots=True)
 class Captured:
-    """``captured`` was taken; 0 ≤ refunded (pending included) ≤ captured."""
+    """``captured`` was taken; 0 ≤ refunded (pending included) ≤ captured. Disputes stand apart from both."""
 
     facts: Facts
     attempt: Attempt
     captured: int
     refunds: Mapping[UUID, Refund] = field(default_factory=dict)
+    refunded_total_told: int = 0
+    """The most that the processor has told to be refunded in all, as far as it was left to pending refunds."""
+    disputes: tuple[Dispute, ...] = ()
 
     @property
     def refunded(self) -> int:
@@ -201,6 +249,18 @@ class Captured:
     def refundable(self) -> int:
         """What is neither refunded nor about to be."""
         return self.captured - sum(r.amount for r in self.refunds.values() if r.status != "failed")
+
+    @property
+    def dispute_status(self) -> DisputeStatus | None:
+        """Of the latest dispute, an open one first; None when there was none."""
+        if not self.disputes:
+            return None
+        is_open = any(dispute.status == "opened" for dispute in self.disputes)
+        return "opened" if is_open else self.disputes[-1].status
+
+    def dispute(self, dispute_id: UUID) -> Dispute | None:
+        """The dispute with that id."""
+        return next((dispute for dispute in self.disputes if dispute.dispute_id == dispute_id), None)
 
     def refund(self, refund_id: UUID) -> Refund | None:
         """The refund with that id, of the order's own payment or of a surplus one."""

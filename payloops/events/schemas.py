@@ -11,7 +11,7 @@ import inspect
 import textwrap
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Final, Union, get_args
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import orjson
 from pydantic import ConfigDict, Field, WithJsonSchema, create_model
@@ -84,6 +84,8 @@ def check(directory: Path) -> list[str]:
 def _with_sealed_marked(hint: Any) -> Any:
     if hint is Sealed:
         return Annotated[str, WithJsonSchema(_SEALED)]
+    if get_origin(hint) is tuple:
+        return tuple[_with_sealed_marked(get_args(hint)[0]), ...]  # type: ignore[misc]  # built at run time
     if Sealed in get_args(hint):
         return Union[tuple(_with_sealed_marked(part) for part in get_args(hint))]  # noqa: UP007  built at run time
     return hint

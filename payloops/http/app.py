@@ -8,10 +8,11 @@ from typing import Final
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from payloops.errors import NotAuthenticated, PayloopsError, Unavailable
-from payloops.http.access_log import AccessLog
+from payloops.errors import NotAuthenticated, PayloopsError, RateLimited, Unavailable
+from payloops.http.access_log import NO_ROUTE, AccessLog
 from payloops.http.auth import API_KEY_HEADER
 from payloops.http.errors import error_body, error_headers, status_of, unexpected
+from payloops.http.fields import look_at_query
 from payloops.http.message import Reply, Request
 from payloops.http.replies import Replies
 from payloops.http.routes import routes
@@ -25,6 +26,7 @@ from payloops.telemetry import (
     span,
     trace_scope,
 )
+from payloops.telemetry.metrics import METRICS
 
 _UNAUTHORIZED: Final = 401
 _NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
@@ -59,7 +61,7 @@ class App:
         caller = request.principal
         if caller is not None and caller.guard.api_key_id is not None and reply.status != _UNAUTHORIZED:
             self._services.key_uses.used(caller.guard.api_key_id)
-        self._access_log.note(request, reply.status, self._loop.time())
+        self._note(request, reply.status)
         return reply
 
     def write(self, reply: Reply, request: Request, *, close: bool) -> bytes:
@@ -71,8 +73,16 @@ class App:
         known = request or Request("", "", _NO_HEADERS, peer="", started_at_s=self._loop.time())
         self._identify(known)
         reply = self._error(error, known)
-        self._access_log.note(known, reply.status, self._loop.time())
+        self._note(known, reply.status)
         return self._replies.write(reply, known, close=True)
+
+    def _note(self, request: Request, status: int) -> None:
+        now_s = self._loop.time()
+        self._access_log.note(request, status, now_s)
+        # An unknown method of an unknown path must not make a series.
+        method, path = (request.method, request.route.path) if request.route is not None else ("", NO_ROUTE)
+        METRICS.http_requests.add((method, path, str(status)))
+        METRICS.http_duration_s.observe(now_s - request.started_at_s, (method, path))
 
     def _identify(self, request: Request) -> None:
         """The correlation id that the client brought, if it is one, else a new one."""
@@ -103,20 +113,31 @@ class App:
 
     async def _call(self, route: Route, request: Request) -> Reply:
         services = self._services
+        if route.limit == "auth":
+            # Before anything that costs more: nothing was parsed, looked up or hashed yet. What could not be hashed
+            # anyway is not even counted, so that a flood of logins costs no round trips.
+            if route.access == "public":
+                services.hashing.require_room_for_password()
+            await services.rate_limits.admit_address(request)
         if route.access == "api_key":
             caller = self._auth.known_key(request)
             if caller is None:
                 caller = await self._auth.api_key(request)
             request.principal = caller
+            caller.admit(request.started_at_s)
             caller.require(route.scope)
         elif route.access == "user":
-            request.principal = self._auth.user(request)
+            request.principal = await self._auth.user(request)
+            if route.limit is not None and route.limit != "auth":
+                await services.rate_limits.admit_merchant(route.limit, request.principal.merchant_id)
+        if request.query and route.access != "public":
+            look_at_query(request)
         return await route.handler(request, services)
 
     async def _proven(self, error: PayloopsError, request: Request) -> PayloopsError:
         """A request that failed before anything saw its API key hold: a key that does not is refused as such."""
         caller = request.principal
-        if caller is None or request.proven or isinstance(error, NotAuthenticated | Unavailable):
+        if caller is None or request.proven or isinstance(error, NotAuthenticated | RateLimited | Unavailable):
             return error
         try:
             await self._services.handler.prove(caller.guard)

@@ -2,33 +2,34 @@
 
 An API key is proved twice. Its secret: here, by bcrypt once, then by a cache of verified keys. That it still holds: in
 every request's own statement (a command's append, a read's query), or, where a request fails before either, by a query
-of its own (``prove``).
+of its own (``prove``). A token is proved by its signature here, and by one indexed look that it was not revoked.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from payloops.commands.handlers import Guard
-from payloops.crypto import HashingPool, JwtSigner, KeyRing, ParsedApiKey, VerifiedKeyCache, parse_api_key
+from payloops.crypto import Claims, HashingPool, JwtSigner, KeyRing, ParsedApiKey, VerifiedKeyCache, parse_api_key
 from payloops.errors import Forbidden, InvalidApiKey, InvalidToken, Overloaded, Unauthorized
 from payloops.events.base import Actor
 from payloops.http.message import Request
 from payloops.projections.personal_data import open_key_hash
+from payloops.projections.tokens import Tokens
 from payloops.projections.views import Reader, Views, not_valid
 from payloops.values import Clock
 
 if TYPE_CHECKING:
+    from payloops.http.rate_limits import KeyBucket, RateLimits
     from payloops.http.routing import Scope
 
 API_KEY_HEADER: Final = "X-API-Key"
+AUTHORIZATION_HEADER: Final = "Authorization"
 SCOPES: Final = ("orders:read", "orders:write", "refunds:write", "checkout:read", "checkout:write")
 """What an API key can be limited to; a key without scopes may do everything."""
-TOKEN_VERSION: Final = 0
-"""The version that every merchant's tokens have: raising it per merchant will revoke them."""
 CHECKS_PER_KEY_MAX: Final = 8
 """Secrets of one public id that may wait for bcrypt at a time: guessing at one key leaves the threads to the others."""
 
@@ -48,6 +49,22 @@ class Caller:
     """The mode of the API key: orders made with it are live or test orders."""
     scopes: frozenset[str] | None = None
     """What the key may do, None: everything. A write scope includes reading the same noun."""
+    bucket: KeyBucket | None = field(default=None, compare=False)
+    """How many more requests this process takes of the API key."""
+    claims: Claims | None = None
+    """What the token says, when it is one."""
+
+    @property
+    def token(self) -> Claims:
+        """What the token says. Only routes for users have one."""
+        if self.claims is None:
+            raise RuntimeError("a route for API keys asks what the token says")
+        return self.claims
+
+    def admit(self, now_s: float) -> None:
+        """Count a request of the API key. Raises RateLimited."""
+        if self.bucket is not None:
+            self.bucket.take(now_s)
 
     def require(self, scope: Scope | None) -> None:
         """Raises Forbidden."""
@@ -65,6 +82,8 @@ class Authenticator:
         ring: KeyRing,
         hashing: HashingPool,
         jwt: JwtSigner,
+        tokens: Tokens,
+        rate_limits: RateLimits,
         key_cache: VerifiedKeyCache[Caller],
         clock: Clock,
     ) -> None:
@@ -72,6 +91,8 @@ class Authenticator:
         self._ring = ring
         self._hashing = hashing
         self._jwt = jwt
+        self._tokens = tokens
+        self._rate_limits = rate_limits
         self._key_cache = key_cache
         self._clock = clock
         self._checks: dict[str, asyncio.Task[Caller]] = {}
@@ -82,8 +103,9 @@ class Authenticator:
 
         Whether the key has expired is the database's to say, in the request's own statement: our clock may be wrong.
         """
-        text = request.headers.get(API_KEY_HEADER)
-        return None if text is None else self._key_cache.get(text)
+        # One look-up of the header, as ``get`` would be: of two keys none counts, so the first must not be taken alone.
+        texts = request.headers.getall(API_KEY_HEADER, ())
+        return self._key_cache.get(texts[0]) if len(texts) == 1 else None
 
     async def api_key(self, request: Request) -> Caller:
         """The caller on the merchant API.
@@ -94,30 +116,39 @@ class Authenticator:
         if not texts:
             self._refuse_token(request)
             raise Unauthorized(f"Send your API key in the {API_KEY_HEADER} header.")
-        parsed = parse_api_key(texts[0]) if len(texts) == 1 else None
+        if len(texts) > 1:
+            raise InvalidApiKey(f"Send one {API_KEY_HEADER} header; this request has {len(texts)}.")
+        parsed = parse_api_key(texts[0])
         if parsed is None:
-            raise InvalidApiKey("This is not an API key: keys begin with sk_test_ or sk_live_ and have 58 characters.")
+            raise InvalidApiKey(
+                "This is not an API key: keys begin with sk_test_ or sk_live_, have 58 characters, and end in check "
+                "digits that fit the rest; copy it once more."
+            )
         return await self._verified(parsed)
 
-    def user(self, request: Request) -> Caller:
-        """The caller on the dashboard API. Raises Unauthorized, Forbidden (an API key), InvalidToken."""
-        header = request.headers.get("Authorization", "")
+    async def user(self, request: Request) -> Caller:
+        """The caller on the dashboard API. Raises Unauthorized, Forbidden (an API key), InvalidToken, Unavailable."""
+        headers = request.headers.getall(AUTHORIZATION_HEADER, ())
+        if len(headers) > 1:
+            raise InvalidToken(f"Send one {AUTHORIZATION_HEADER} header; this request has {len(headers)}.")
+        header = headers[0] if headers else ""
         token = header[len(_BEARER) :].strip() if header[: len(_BEARER)].lower() == _BEARER else ""
-        if token.startswith(_KEY_PREFIXES) or (
-            not header and request.headers.get(API_KEY_HEADER, "").startswith(_KEY_PREFIXES)
-        ):
-            raise Forbidden("API keys are for /v1; the dashboard's calls take a token: Authorization: Bearer …")
+        if token.startswith(_KEY_PREFIXES) or (not header and _brings_key(request)):
+            raise Forbidden("API keys are for /v1; the dashboard's calls take a token: Authorization: Bearer (token).")
         if not token:
-            raise Unauthorized("Sign in and send the token: Authorization: Bearer …")
+            raise Unauthorized("Sign in and send the token: Authorization: Bearer (token).")
         claims = self._jwt.verify(token, self._clock.now())
-        if claims.token_version != TOKEN_VERSION:
-            raise InvalidToken("the token is invalid or has expired")
+        if not await self._tokens.hold(claims):
+            raise InvalidToken("This token is not valid: it is malformed, expired or revoked; sign in again.")
         merchant_id = claims.merchant_id
-        return Caller(merchant_id, Actor("user", str(merchant_id)), Guard(merchant_id), Reader(merchant_id))
+        return Caller(
+            merchant_id, Actor("user", str(merchant_id)), Guard(merchant_id), Reader(merchant_id), claims=claims
+        )
 
     def _refuse_token(self, request: Request) -> None:
         """A token that holds is a right credential of the wrong kind; any other is none."""
-        header = request.headers.get("Authorization", "")
+        headers = request.headers.getall(AUTHORIZATION_HEADER, ())
+        header = headers[0] if len(headers) == 1 else ""
         if header[: len(_BEARER)].lower() != _BEARER or header[len(_BEARER) :].startswith(_KEY_PREFIXES):
             return
         try:
@@ -152,10 +183,11 @@ class Authenticator:
         caller = Caller(
             merchant_id=row.merchant_id,
             actor=Actor("api_key", str(row.key_id)),
-            guard=Guard(row.merchant_id, row.key_id),
+            guard=Guard(row.merchant_id, row.key_id, row.live),
             reader=Reader(row.merchant_id, row.key_id),
             live=row.live,
             scopes=granted(row.scopes),
+            bucket=self._rate_limits.of_key(row.key_id, asyncio.get_running_loop().time()),
         )
         self._key_cache.put(key.full, key.public_id, caller)
         return caller
@@ -165,6 +197,10 @@ class Authenticator:
         waiting = self._checks_of.pop(key.public_id, 1) - 1
         if waiting:
             self._checks_of[key.public_id] = waiting
+
+
+def _brings_key(request: Request) -> bool:
+    return any(text.startswith(_KEY_PREFIXES) for text in request.headers.getall(API_KEY_HEADER, ()))
 
 
 def granted(scopes: tuple[str, ...]) -> frozenset[str] | None:

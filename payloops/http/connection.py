@@ -12,16 +12,17 @@ import logging
 import math
 from collections import deque
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Final, Protocol
 
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import StreamReader
 
 from payloops.errors import PayloopsError
 from payloops.http.errors import HeadersTooLarge, MalformedRequest, PayloadTooLarge, RequestTimeout
-from payloops.http.message import Reply, Request
+from payloops.http.message import Reply, Request, StreamReply
 
 HEADERS_BYTES_MAX: Final = 32 * 1024
 LINE_BYTES_MAX: Final = 8190
@@ -90,6 +91,7 @@ class Connection(BaseProtocol):
         "_queue",
         "_received_bytes",
         "_server",
+        "_streaming",
         "deadline_s",
         "task",
     )
@@ -112,6 +114,8 @@ class Connection(BaseProtocol):
         self._answering = False
         self._finishing = False
         """The last reply is written or about to be: what still comes is dropped."""
+        self._streaming: StreamReply | None = None
+        """The reply that is being made while it is sent."""
         self._peer = ""
         self._peer_done = False
         """The client sends no more."""
@@ -141,11 +145,16 @@ class Connection(BaseProtocol):
         self._queue.clear()
         self.deadline_s = math.inf
         self._end_body(ConnectionResetError("the client went away"))
+        if self._streaming is not None and self.task is not None:
+            # Nobody reads it any more, and making it has no effect but its being read.
+            self.task.cancel()
         self._server.closed(self)
 
     def eof_received(self) -> bool:
         """The client sends no more. What it asked for already is still answered."""
         self._peer_done = True
+        if self._streaming is not None and self._streaming.endless:
+            return False
         self._end_body(ConnectionResetError("the client went away"))
         if self._answering and not self._finishing:
             self._finishing = True
@@ -255,6 +264,10 @@ class Connection(BaseProtocol):
             return
         responder = self._server.responder
         reply = await responder.respond(request)
+        if isinstance(reply, StreamReply):
+            reply.chunked = message.version >= HttpVersion11
+            await self._stream(reply, responder.write(reply, request, close=True), wanted=request.method != "HEAD")
+            return
         close = message.should_close or self._finishing or self._server.stopping
         await self._write(responder.write(reply, request, close=close), close=close)
 
@@ -299,6 +312,38 @@ class Connection(BaseProtocol):
         else:
             self._received_bytes = 0
             self.deadline_s = self._loop.time() + KEEPALIVE_S
+
+    async def _stream(self, reply: StreamReply, head: bytes, *, wanted: bool) -> None:
+        """Write a reply while it is made, no faster than the client reads. A reader that stalls is cut by the sweep."""
+        self._streaming = reply
+        try:
+            async with aclosing(reply.chunks) as chunks:
+                await self._send(head)
+                if wanted:
+                    async for chunk in chunks:
+                        if chunk:
+                            await self._send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if reply.chunked else chunk)
+                    await self._send(b"0\r\n\r\n" if reply.chunked else b"")
+        except ConnectionError:
+            return
+        except Exception as problem:  # noqa: BLE001 - the head is written: all that can be told is that it broke off
+            _log.warning("a reply broke off: %s", type(problem).__name__)
+            self.abort()
+            return
+        finally:
+            self._streaming = None
+        self._answering = False
+        self._close()
+
+    async def _send(self, part: bytes) -> None:
+        """Write a part of a reply. Raises ConnectionError when the client is gone."""
+        if self.transport is None or self.transport.is_closing():
+            raise ConnectionResetError("the client went away")
+        self.transport.write(part)
+        if self._paused:
+            self.deadline_s = self._loop.time() + WRITE_S
+            await self._drain_helper()
+            self.deadline_s = math.inf
 
     def _resume_pipeline(self) -> None:
         """Take up the requests that the parser held back, and reading, unless there are too many again."""

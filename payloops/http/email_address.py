@@ -23,6 +23,7 @@ _TYPED_LENGTH_MAX: Final = 320
 _NOT_IN_LOCAL: Final = frozenset('()<>[]:;,\\"')
 """What only a quoted local part may hold (RFC 5321, 4.1.2); nobody's mail needs one."""
 _DIGEST_CONTEXT: Final = b"payloops/email/v1\0"
+_NO_ADDRESS_CONTEXT: Final = b"payloops/no email/v1\0"
 
 
 def normal_form(text: str) -> str:
@@ -53,6 +54,15 @@ def digest(normal: str) -> str:
     return hashlib.sha256(_DIGEST_CONTEXT + normal.encode("utf-8")).hexdigest()
 
 
+def digest_of_typed(text: str) -> str:
+    """The digest of what somebody typed to sign in. Text that is no address has one that no account has."""
+    try:
+        return digest(normal_form(text))
+    except InvalidInput:
+        # Not one for all of them: limits count by it, and mistyped addresses should not use up each other's.
+        return hashlib.sha256(_NO_ADDRESS_CONTEXT + text.strip().encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def claim(email_digest: str) -> str:
     """The claim of a merchant's stream on its address."""
     return f"email:{email_digest}"
@@ -60,4 +70,4 @@ def claim(email_digest: str) -> str:
 
 def _not_an_address() -> InvalidInput:
     problem = "must be an e-mail address"
-    return InvalidInput(f"email {problem}.", param="email", details=(("email", problem),))
+    return InvalidInput.of(("email", problem))

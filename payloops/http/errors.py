@@ -43,6 +43,11 @@ class MethodNotAllowed(HttpRefusal):
         self.allowed = allowed
 
 
+def no_path() -> e.NotFound:
+    """The error for a path of which there is none, or none for this caller: the two look alike."""
+    return e.NotFound("There is nothing at this path; /openapi.json lists those that there are.")
+
+
 class RequestTimeout(HttpRefusal):
     """Headers or body came too slowly."""
 
@@ -108,7 +113,9 @@ def error_body(error: e.PayloopsError, correlation_id: str) -> bytes:
         if error.param is not None:
             body["param"] = error.param
         if error.details:
-            body["details"] = [{"param": param, "message": message} for param, message in error.details]
+            body["details"] = [
+                {"param": param, "message": e.sentence(param, problem)} for param, problem in error.details
+            ]
         if error.retryable is not None:
             body["retryable"] = error.retryable
     return orjson.dumps(body)
@@ -116,13 +123,24 @@ def error_body(error: e.PayloopsError, correlation_id: str) -> bytes:
 
 def error_headers(error: e.PayloopsError, challenge: str) -> bytes:
     """The header lines that belong to an error. ``challenge`` is the scheme that the route takes (RFC 9110, 11.6.1)."""
-    if isinstance(error, e.Unavailable | e.RateLimited):
+    if isinstance(error, e.RateLimited):
+        return _rate_limit_headers(error)
+    if isinstance(error, e.Unavailable):
         return b"Retry-After: %d\r\n" % error.retry_after_s
     if isinstance(error, MethodNotAllowed):
         return f"Allow: {', '.join(error.allowed)}\r\n".encode()
     if isinstance(error, e.NotAuthenticated) and challenge:
         return f"WWW-Authenticate: {challenge}\r\n".encode()
     return b""
+
+
+def _rate_limit_headers(error: e.RateLimited) -> bytes:
+    """IETF draft "RateLimit header fields for HTTP": q requests in w seconds; r more now, the next after t seconds."""
+    return (
+        f'RateLimit-Policy: "{error.policy}";q={error.limit};w={error.window_s}\r\n'
+        f'RateLimit: "{error.policy}";r=0;t={error.retry_after_s}\r\n'
+        f"Retry-After: {error.retry_after_s}\r\n"
+    ).encode()
 
 
 def unexpected(problem: Exception) -> e.PayloopsError:

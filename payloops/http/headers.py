@@ -15,7 +15,7 @@ from payloops.http.message import Request
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 WAIT_S_MAX: Final = 30
 NO_VERSION: Final = -1
-"""Never an order's version: an entity tag that we did not give matches nothing."""
+"""Never a version: an entity tag that we did not give matches nothing."""
 
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _ENTITY_TAG: Final = re.compile(r'"?([0-9]{1,18})"?')
@@ -29,11 +29,14 @@ def idempotency_key(request: Request, body: Mapping[str, Any], *, flight_s: int 
     keys = request.headers.getall(IDEMPOTENCY_KEY)
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise InvalidInput(f"{IDEMPOTENCY_KEY} must be 1 to 255 printable ASCII characters.", param=IDEMPOTENCY_KEY)
-    return IdempotencyKey.of(request.caller.merchant_id, request.method, request.path, keys[0], body, flight_s=flight_s)
+    caller = request.caller
+    return IdempotencyKey.of(
+        caller.merchant_id, request.method, request.path, keys[0], body, flight_s=flight_s, live=caller.live
+    )
 
 
 def expected_version(headers: CIMultiDictProxy[str]) -> int | None:
-    """The order's version that If-Match names; None when it names none or any (``*``)."""
+    """The version that If-Match names, of an order or of a profile; None when it names none or any (``*``)."""
     tag = headers.get("If-Match")
     if tag is None or tag.strip() == "*":
         return None

@@ -12,8 +12,10 @@ from typing import Any, Final
 import orjson
 
 from payloops.errors import Unavailable
+from payloops.http.answers.operations import Health, Live, Ready, Unready
 from payloops.http.errors import error_body, error_headers, status_of
 from payloops.http.message import Reply, Request
+from payloops.http.openapi.operation import Operation, documented
 from payloops.http.services import CheckResult, ReadinessCheck, Services
 from payloops.values import iso
 
@@ -25,12 +27,14 @@ NEEDED_TO_SERVE: Final = ("database", "schema")
 _log = logging.getLogger(__name__)
 
 
+@documented(Operation(summary="Whether the service answers", answers={200: Health}))
 async def health(request: Request, services: Services) -> Reply:
     """``GET /health``."""
     body = {"status": "ok", "timestamp": iso(services.clock.now()), "correlationId": request.correlation_id}
     return Reply(200, orjson.dumps(body))
 
 
+@documented(Operation(summary="Whether the process lives", answers={200: Live}))
 async def live(_request: Request, _services: Services) -> Reply:
     """``GET /health/live``."""
     return Reply(200, b'{"status":"ok"}')
@@ -44,6 +48,7 @@ class Readiness:
         self._found_at_s = -math.inf
         self._asking: asyncio.Task[None] | None = None
 
+    @documented(Operation(summary="Whether the service can serve", answers={200: Ready, 503: Unready}))
     async def __call__(self, request: Request, services: Services) -> Reply:
         """The parts' state as of a moment ago; 503, as an error too, when the service can't serve."""
         if time.monotonic() - self._found_at_s >= ANSWER_TTL_S:

@@ -17,13 +17,16 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from payloops.errors import InvalidInput, InvalidJson, RawCardRejected
+from payloops.errors import InvalidInput, InvalidJson, RawCardRejected, sentence
 from payloops.http.connection import BODY_BYTES_MAX
 from payloops.http.errors import PayloadTooLarge, UnsupportedMediaType
+from payloops.http.fields import look_at_body, shown
 from payloops.http.message import Request
 from payloops.telemetry import contains_card_number
 
 NESTING_MAX: Final = 32
+PLACE_LENGTH_MAX: Final = 80
+"""Of a place in the body that a message names; one more name may follow."""
 _INTEGER_MIN: Final = -(2**63)
 _INTEGER_MAX: Final = 2**64 - 1
 _INTEGER_DIGITS_MAX: Final = 20
@@ -41,7 +44,8 @@ Object: TypeAlias = dict[str, Any]
 def read_object(request: Request, *, bytes_max: int = BODY_BYTES_MAX) -> Object:
     """The body's JSON object; an empty body is an empty object.
 
-    Raises InvalidJson, InvalidInput (not an object), RawCardRejected, UnsupportedMediaType, PayloadTooLarge.
+    Raises InvalidJson, InvalidInput (not an object, a misspelt field), RawCardRejected, UnsupportedMediaType,
+    PayloadTooLarge.
     """
     body = request.body
     headers = request.headers
@@ -56,21 +60,25 @@ def read_object(request: Request, *, bytes_max: int = BODY_BYTES_MAX) -> Object:
     parsed = parse(body)
     if type(parsed) is not dict:
         raise InvalidInput("The body must be a JSON object.")
+    look_at_body(request, parsed)
     return parsed
 
 
-def parse(body: bytes) -> Any:
-    """The value of a JSON text. Raises InvalidJson, RawCardRejected."""
+def parse(body: bytes, *, cards: bool = False) -> Any:
+    """The value of a JSON text. Raises InvalidJson, and RawCardRejected unless ``cards`` may stand in it.
+
+    A processor's own event is taken with a number in some text that reads like a card's.
+    """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as problem:
-        raise InvalidJson(f"The body is not the JSON that we take: {_reason(problem)}.") from None
+        raise InvalidJson(f"The body is not the JSON that we take: {_reason(problem, body)}.") from None
     escaped = b"\\" in body
     strings, needs_exact_parse = _survey(value)
     if escaped or needs_exact_parse or strings * 2 != body.count(b'"'):
         _parse_exactly(body)
-    if escaped or _CARD_LIKE_BYTES.search(body) is not None:
-        _check_strings(value)
+    if escaped or (not cards and _CARD_LIKE_BYTES.search(body) is not None):
+        _check_strings(value, cards=cards)
     return value
 
 
@@ -126,30 +134,41 @@ def _exact_integer(digits: str) -> int:
 _EXACT: Final = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_int=_exact_integer)
 
 
-def _check_strings(root: Any) -> None:
+def _check_strings(root: Any, *, cards: bool) -> None:
     """Raises InvalidJson for a NUL, RawCardRejected for a card number, in any string, names included."""
-    waiting = [root]
+    waiting: list[tuple[Any, str]] = [(root, "")]
     while waiting:
-        value = waiting.pop()
+        value, place = waiting.pop()
         if isinstance(value, str):
-            _check_string(value)
+            _check_string(value, place, cards=cards)
         elif isinstance(value, dict):
-            waiting += value
-            waiting += value.values()
+            for name in value:
+                # Before what is in it: a place is told, so no name of it may be a card number.
+                _check_string(name, place, cards=cards)
+            waiting += ((inner, _inside(place, shown(name))) for name, inner in value.items())
         elif isinstance(value, list):
-            waiting += value
+            waiting += ((inner, _inside(place, str(index))) for index, inner in enumerate(value))
 
 
-def _check_string(text: str) -> None:
+def _inside(place: str, name: str) -> str:
+    """The place of what has that name there; of what is far inside, the place that it is in."""
+    if not place:
+        return name
+    return place if len(place) > PLACE_LENGTH_MAX else f"{place}.{name}"
+
+
+def _check_string(text: str, place: str, *, cards: bool) -> None:
     if "\0" in text:
         raise InvalidJson("The body is not the JSON that we take: a string holds a NUL.")
-    if _CARD_LIKE.search(text) is not None and contains_card_number(text):
-        raise card_rejected()
+    if not cards and _CARD_LIKE.search(text) is not None and contains_card_number(text):
+        raise card_rejected(place)
 
 
-def card_rejected() -> RawCardRejected:
-    """The error for a card number; it does not say which."""
-    return RawCardRejected("The request holds a raw card number; send a token of the processor instead.")
+def card_rejected(place: str) -> RawCardRejected:
+    """The error for a card number: where it stands, as far as there is a name for that, and not which it is."""
+    problem = "holds a raw card number; send a token of the processor instead"
+    details = ((place, problem),) if place else ()
+    return RawCardRejected(sentence(place, problem), param=place or None, details=details)
 
 
 def _decompressed(body: bytes, encoding: str, bytes_max: int) -> bytes:
@@ -170,6 +189,11 @@ def _decompressed(body: bytes, encoding: str, bytes_max: int) -> bytes:
     return plain
 
 
-def _reason(problem: orjson.JSONDecodeError) -> str:
+def _reason(problem: orjson.JSONDecodeError, body: bytes) -> str:
     """The parser's reason, which never quotes the text, and the place."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as broken:
+        # Of this the parser does not know the place.
+        return f"it is not valid UTF-8 at byte {broken.start}"
     return f"{problem.msg.partition(':')[0]} at character {problem.pos}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
 
 from multidict import CIMultiDictProxy
@@ -23,6 +24,7 @@ class Request:
         "body",
         "correlation_id",
         "headers",
+        "ignored",
         "method",
         "params",
         "path",
@@ -47,6 +49,8 @@ class Request:
         self.route: Route | None = None
         self.principal: Caller | None = None
         self.correlation_id = ""
+        self.ignored: tuple[str, ...] = ()
+        """Fields of the body and parameters that the call does not know."""
         self.proven = False
         """Whether it was seen, in this very request, that the API key still holds."""
 
@@ -78,11 +82,60 @@ class Reply:
         self.headers = headers
 
 
+class Page(Reply):
+    """A page for people: HTML. ``policy`` is its Content-Security-Policy."""
+
+    __slots__ = ("policy",)
+
+    def __init__(self, status: int, body: bytes, policy: str, headers: bytes = b"") -> None:
+        super().__init__(status, body, headers)
+        self.policy = policy
+
+
+class Asset(Reply):
+    """A part of a page (a style sheet, a script) that never changes at its address, so whoever reads it may keep it."""
+
+    __slots__ = ("media_type",)
+
+    def __init__(self, body: bytes, media_type: str) -> None:
+        super().__init__(200, body)
+        self.media_type = media_type
+
+
+class Text(Reply):
+    """Plain text for machines, such as metrics."""
+
+    __slots__ = ("media_type",)
+
+    def __init__(self, body: bytes, media_type: str) -> None:
+        super().__init__(200, body)
+        self.media_type = media_type
+
+
+class StreamReply(Reply):
+    """A body that is made while it is sent, as fast as the client reads; the connection ends with it.
+
+    ``endless``: it goes on until somebody stops it, so a client that sends no more has gone.
+    """
+
+    __slots__ = ("chunked", "chunks", "endless", "media_type")
+
+    def __init__(
+        self, chunks: AsyncGenerator[bytes, None], media_type: str, headers: bytes = b"", *, endless: bool = False
+    ) -> None:
+        super().__init__(200, b"", headers)
+        self.chunks = chunks
+        self.media_type = media_type
+        self.endless = endless
+        self.chunked = True
+        """HTTP/1.0 knows no chunks: there the end of the connection is the end of the body."""
+
+
 _REPLAYED: Final = b"Idempotent-Replayed: true\r\n"
 
 
 def reply_of(response: Response | None, headers: bytes = b"") -> Reply:
-    """The reply for a command's response, with the ETag of the order that it shows."""
+    """The reply for a command's response, with the ETag of what it shows."""
     if response is None:
         raise RuntimeError("a command of a request left no response")
     if response.version is not None:
@@ -93,5 +146,5 @@ def reply_of(response: Response | None, headers: bytes = b"") -> Reply:
 
 
 def etag(version: int) -> bytes:
-    """The header line of a strong entity tag: an order's stream version."""
+    """The header line of a strong entity tag: the version of an order or of a profile."""
     return b'ETag: "%d"\r\n' % version

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from payloops.commands.handlers import Aggregate, Executed
+from payloops.commands.handlers import Aggregate, Companion, Executed
 from payloops.commands.idempotency import IdempotencyKey, Response
 from payloops.errors import PayloopsError
 from payloops.events.base import Event
@@ -41,6 +41,7 @@ async def execute(
     new: bool = False,
     claim: str | None = None,
     extra_rows: Mapping[str, Sequence[dict[str, Any]]] | None = None,
+    also: Sequence[Companion[Any, Any]] = (),
 ) -> Executed[S]:
     """``handler.execute`` in the name of the request's caller; see there for what it raises."""
     try:
@@ -55,6 +56,7 @@ async def execute(
             new=new,
             claim=claim,
             extra_rows=extra_rows,
+            also=also,
         )
     except PayloopsError:
         # A refusal has seen the API key hold, as an append would have.
@@ -94,7 +96,7 @@ async def execute_and_wait(
         return reply_of(response, applied)
     started = existing(done.state)
     try:
-        state = await _wait(services, order_id, lambda state: reached(existing(state), started), wait_s)
+        state = await wait_for_order(services, order_id, lambda state: reached(existing(state), started), wait_s)
         response = respond(existing(state))
     except PayloopsError as problem:
         # The command took effect, so the request succeeded: it is answered with what was known then.
@@ -113,7 +115,7 @@ def existing(state: OrderState) -> Existing:
     return state
 
 
-async def _wait(
+async def wait_for_order(
     services: Services, order_id: UUID, reached: Callable[[OrderState], bool], timeout_s: float
 ) -> OrderState:
     """The order's state when ``reached``, when the time is over, or when the service stops."""

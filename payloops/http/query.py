@@ -52,9 +52,9 @@ class Query:
             raise InvalidInput("The query string can't be read: it must be percent-encoded UTF-8.") from None
         for name, value in pairs:
             if name in self._values:
-                raise _refusal(name, "is given twice")
+                raise refusal(name, "is given twice")
             if "\0" in value or _has_surrogates(value):
-                raise _refusal(name, "holds what no text may hold: a NUL or a broken character")
+                raise refusal(name, "holds what no text may hold: a NUL or a broken character")
             self._values[name] = value
 
     def limit(self) -> int:
@@ -67,7 +67,7 @@ class Query:
         if value is None:
             return default
         if not re.fullmatch(r"[0-9]{1,10}", value, re.ASCII) or not low <= int(value) <= high:
-            raise _refusal(name, f"must be a whole number from {low} to {high}")
+            raise refusal(name, f"must be a whole number from {low} to {high}")
         return int(value)
 
     def text(self, name: str) -> str | None:
@@ -76,15 +76,31 @@ class Query:
         if not value:
             return None
         if len(value) > TEXT_MAX:
-            raise _refusal(name, f"must have at most {TEXT_MAX} characters")
+            raise refusal(name, f"must have at most {TEXT_MAX} characters")
         return value
 
     def status(self) -> str | None:
         """``status``: one of an order's."""
         value = self.text("status")
         if value is not None and value not in ORDER_STATUSES:
-            raise _refusal("status", f"must be one of {', '.join(sorted(ORDER_STATUSES))}")
+            raise refusal("status", f"must be one of {', '.join(sorted(ORDER_STATUSES))}")
         return value
+
+    def choice(self, name: str, choices: frozenset[str]) -> str | None:
+        """One of these words."""
+        value = self.text(name)
+        if value is not None and value not in choices:
+            among = "" if len(choices) == 1 else "one of "
+            raise refusal(name, f"must be {among}{', '.join(sorted(choices))}")
+        return value
+
+    def identifier(self, name: str) -> UUID | None:
+        """An id."""
+        value = self.text(name)
+        found = None if value is None else as_uuid(value)
+        if value is not None and found is None:
+            raise refusal(name, "must be an id: a UUID")
+        return found
 
     def moment(self, name: str) -> datetime | None:
         """A time or a date in ISO 8601; without an offset it is UTC, and a date is its beginning."""
@@ -165,7 +181,7 @@ def parse_moment(value: str, name: str) -> datetime:
             return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise _refusal(name, "must be a time in ISO 8601, like 2026-01-31T12:00:00Z")
+    raise refusal(name, "must be a time in ISO 8601, like 2026-01-31T12:00:00Z")
 
 
 def _encode(held: list[int | str]) -> str:
@@ -182,8 +198,9 @@ def _has_surrogates(value: str) -> bool:
 
 
 def _bad_cursor() -> InvalidInput:
-    return _refusal("cursor", "is not one that we gave: send nextCursor as it was, or none")
+    return refusal("cursor", "is not one that we gave: send nextCursor as it was, or none")
 
 
-def _refusal(name: str, problem: str) -> InvalidInput:
-    return InvalidInput(f"{name} {problem}.", param=name, details=((name, problem),))
+def refusal(name: str, problem: str) -> InvalidInput:
+    """The error for a parameter with that problem: its name is put in front."""
+    return InvalidInput.of((name, problem))

@@ -11,7 +11,9 @@ from http import HTTPStatus
 from typing import Final
 
 from payloops.config import Settings
-from payloops.http.message import Reply, Request
+from payloops.http.fields import HEADER as IGNORED_FIELDS
+from payloops.http.fields import ignored_line
+from payloops.http.message import Asset, Page, Reply, Request, StreamReply, Text
 
 _STATUS_LINES: Final = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _BODILESS: Final = frozenset({204, 304})
@@ -21,14 +23,21 @@ _SECURITY: Final = (
     "X-Content-Type-Options: nosniff\r\n"
     "X-Frame-Options: DENY\r\n"
     "Referrer-Policy: no-referrer\r\n"
-    "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+)
+_DATA_POLICY: Final = "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+_ASSET_SECURITY: Final = (
+    "Cache-Control: public, max-age=31536000, immutable\r\n"
+    "X-Content-Type-Options: nosniff\r\n"
+    "Cross-Origin-Resource-Policy: same-origin\r\n"
+    "Referrer-Policy: no-referrer\r\n"
 )
 _EXPOSED: Final = (
-    "X-Correlation-ID, ETag, Idempotent-Replayed, Preference-Applied, Retry-After, RateLimit, RateLimit-Policy"
+    "X-Correlation-ID, ETag, Idempotent-Replayed, Preference-Applied, Retry-After, RateLimit, RateLimit-Policy, "
+    f"Allow, WWW-Authenticate, Content-Disposition, {IGNORED_FIELDS}"
 )
 _ALLOWED_HEADERS: Final = (
-    "Authorization, Content-Type, Idempotency-Key, If-Match, Prefer, X-API-Key, X-Correlation-ID, X-Request-ID, "
-    "traceparent"
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, X-API-Key, "
+    "X-Correlation-ID, X-Request-ID, traceparent"
 )
 _PREFLIGHT_AGE_S: Final = 600
 
@@ -39,7 +48,10 @@ class Replies:
     def __init__(self, settings: Settings) -> None:
         secure = settings.production and settings.public_url.startswith("https://")
         vary = "Vary: Origin\r\n" if settings.cors_origins else ""
-        self._common = f"{_SECURITY}{_HSTS if secure else ''}{vary}X-Correlation-ID: ".encode()
+        rest = f"{_HSTS if secure else ''}{vary}X-Correlation-ID: "
+        self._common = f"{_SECURITY}{_DATA_POLICY}{rest}".encode()
+        self._page = f"{_SECURITY}{rest}".encode()
+        self._asset = f"{_ASSET_SECURITY}{rest}".encode()
         self._origins = frozenset(settings.cors_origins)
         self._date = b""
         self._date_second = 0
@@ -48,11 +60,16 @@ class Replies:
         """The whole reply."""
         body = reply.body
         length = b"" if reply.status in _BODILESS else b"\r\nContent-Length: %d" % len(body)
-        media_type = b"\r\nContent-Type: application/json" if body else b""
+        if type(reply) is Reply:
+            common, media_type = self._common, b"\r\nContent-Type: application/json" if body else b""
+        else:
+            common, media_type = self._for_people(reply)
+            if isinstance(reply, StreamReply):
+                length = b"\r\nTransfer-Encoding: chunked" if reply.chunked else b""
         return b"".join(
             (
                 _STATUS_LINES[reply.status],
-                self._common,
+                common,
                 request.correlation_id.encode(),
                 media_type,
                 length,
@@ -61,10 +78,22 @@ class Replies:
                 b"\r\nConnection: close\r\n" if close else b"\r\n",
                 self._cross_origin(request) if self._origins else b"",
                 reply.headers,
+                ignored_line(request.ignored) if request.ignored else b"",
                 b"\r\n",
                 b"" if request.method == "HEAD" else body,
             )
         )
+
+    def _for_people(self, reply: Reply) -> tuple[bytes, bytes]:
+        """Of a page or a part of one: the headers before the correlation id, and the media type's line."""
+        if isinstance(reply, Page):
+            policy = f"Content-Security-Policy: {reply.policy}\r\n".encode()
+            return policy + self._page, b"\r\nContent-Type: text/html; charset=utf-8"
+        if isinstance(reply, Asset):
+            return self._asset, f"\r\nContent-Type: {reply.media_type}".encode()
+        if isinstance(reply, Text | StreamReply):
+            return self._common, f"\r\nContent-Type: {reply.media_type}".encode()
+        raise TypeError(f"no such kind of reply: {type(reply).__name__}")
 
     def options(self, request: Request, methods: tuple[str, ...]) -> Reply:
         """The reply to OPTIONS: what the path takes, and to a preflight of an origin that we know what it may send."""

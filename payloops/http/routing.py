@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from payloops.errors import NotFound
-from payloops.http.errors import MethodNotAllowed
+from payloops.http.errors import MethodNotAllowed, no_path
+from payloops.http.fields import Fields, Takes, fields_of
 from payloops.http.message import Reply, Request
+from payloops.http.openapi.operation import Operation, operation_of
 
 if TYPE_CHECKING:
+    from payloops.http.rate_limits import Limit
     from payloops.http.services import Services
 
 Handler: TypeAlias = "Callable[[Request, Services], Awaitable[Reply]]"
@@ -19,23 +21,50 @@ Access = Literal["public", "api_key", "user"]
 Scope = Literal["orders:read", "orders:write", "refunds:read", "refunds:write", "checkout:read", "checkout:write"]
 
 _PARAMETER: Final = ":"
+_ANY: Final = ""
 _SEGMENTS_MAX: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One call. ``path`` has parameters as ``:id``; ``scope`` is what an API key must hold (None: any key will do)."""
+    """One call. ``path`` has parameters as ``:id``; ``scope`` is what an API key must hold (None: any key will do).
+
+    ``limit`` names what bounds how often it may be made; what is made with an API key is bounded per key besides.
+    """
 
     method: str
     path: str
     handler: Handler
     access: Access
     scope: Scope | None = None
+    limit: Limit | None = None
+    _takes: Mapping[str, Takes] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_takes", _takes(self.handler))
 
     @property
     def name(self) -> str:
         """How logs, spans and metrics call it: bounded in number, without ids."""
         return f"{self.method} {self.path}"
+
+    def taken(self, params: tuple[str, ...]) -> Takes | None:
+        """What the call takes, of the processor that the path names if it names one. None where nobody said."""
+        return self._takes.get(_ANY) or self._takes.get(params[0] if params else _ANY)
+
+
+def _takes(handler: Handler) -> Mapping[str, Takes]:
+    """By processor; ``_ANY`` for a call that is the same for all."""
+    said = operation_of(handler)
+    if said is None:
+        return {}
+    by_processor = {_ANY: said} if isinstance(said, Operation) else said
+    return {processor: _taken(operation) for processor, operation in by_processor.items()}
+
+
+def _taken(operation: Operation) -> Takes:
+    body = None if operation.body is None else fields_of(operation.body)
+    return Takes(body, Fields(frozenset(parameter.name for parameter in operation.query)))
 
 
 class _Node:
@@ -94,11 +123,11 @@ class Router:
             if child is None:
                 child = node.parameter
                 if child is None or not segment:
-                    raise _no_path()
+                    raise no_path()
                 params.append(segment)
             node = child
         if not node.routes:
-            raise _no_path()
+            raise no_path()
         return node, tuple(params)
 
 
@@ -113,9 +142,9 @@ def _segments(path: str) -> list[str]:
     try:
         decoded = [unquote(segment, errors="strict") for segment in segments]
     except UnicodeDecodeError:
-        raise _no_path() from None
+        raise no_path() from None
     if any("/" in segment or "\0" in segment for segment in decoded):
-        raise _no_path()
+        raise no_path()
     return decoded
 
 
@@ -131,7 +160,3 @@ def _allowed(routes: dict[str, Route]) -> tuple[str, ...]:
     if "GET" in methods:
         methods.add("HEAD")
     return tuple(sorted(methods))
-
-
-def _no_path() -> NotFound:
-    return NotFound("There is nothing at this path.")

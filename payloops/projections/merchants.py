@@ -7,21 +7,23 @@ from typing import assert_never
 from payloops.events import merchant as e
 from payloops.events.merchant_state import ApiKey, MerchantState, ProcessorConfig, Registered
 from payloops.projections.base import InlineProjection, Row
+from payloops.values import iso
 
 
 def merchant_rows(_before: MerchantState, event: e.MerchantEvent, after: Registered) -> list[Row]:
     """The account's row, when the event is about the account itself."""
-    if not isinstance(event, e.MerchantRegistered | e.ProfileChanged):
+    if not isinstance(event, e.MerchantRegistered | e.ProfileChanged | e.PasswordChanged | e.TokensRevoked):
         return []
     return [
         {
             "id": after.merchant_id,
-            "version": after.version,
+            "version": after.profile_version,
             "name": after.name,
             "email": after.email,
             "email_digest": after.email_digest,
             "password_hash": after.password_hash,
             "webhook_url": after.webhook_url,
+            "token_version": after.token_version,
             "created_at": after.created_at,
             "updated_at": after.updated_at,
         }
@@ -30,7 +32,7 @@ def merchant_rows(_before: MerchantState, event: e.MerchantEvent, after: Registe
 
 def api_key_rows(_before: MerchantState, event: e.MerchantEvent, after: Registered) -> list[Row]:
     """The row of the key that the event is about."""
-    if not isinstance(event, e.ApiKeyCreated | e.ApiKeyRevoked):
+    if not isinstance(event, e.ApiKeyCreated | e.ApiKeyRevoked | e.ApiKeyRolled):
         return []
     return [_api_key(after, after.api_keys[event.key_id])]
 
@@ -60,8 +62,11 @@ def processor_config_rows(before: MerchantState, event: e.MerchantEvent, after: 
             if not isinstance(before, Registered):
                 return []
             row = _processor_config(after, before.processors[event.processor])
-            return [{**row, "credentials": None, "updated_at": event.timestamp, "removed_at": event.timestamp}]
-        case e.MerchantRegistered() | e.ProfileChanged() | e.ApiKeyCreated() | e.ApiKeyRevoked():
+            gone: Row = {"credentials": None, "retired": [], "webhook_endpoint_id": None}
+            return [{**row, **gone, "updated_at": event.timestamp, "removed_at": event.timestamp}]
+        case e.MerchantRegistered() | e.ProfileChanged() | e.PasswordChanged() | e.TokensRevoked():
+            return []
+        case e.ApiKeyCreated() | e.ApiKeyRevoked() | e.ApiKeyRolled():
             return []
         case _:
             assert_never(event)
@@ -79,6 +84,8 @@ def _processor_config(merchant: Registered, config: ProcessorConfig) -> Row:
         "created_at": config.created_at,
         "updated_at": config.updated_at,
         "removed_at": None,
+        "webhook_endpoint_id": config.webhook_endpoint_id,
+        "retired": [{"credentials": one.credentials, "expiresAt": iso(one.expires_at)} for one in config.retired],
     }
 
 
@@ -93,6 +100,7 @@ MERCHANTS = InlineProjection(
         "email_digest",
         "password_hash",
         "webhook_url",
+        "token_version",
         "created_at",
         "updated_at",
     ),
@@ -130,6 +138,8 @@ PROCESSOR_CONFIGS = InlineProjection(
         "created_at",
         "updated_at",
         "removed_at",
+        "webhook_endpoint_id",
+        "retired",
     ),
     processor_config_rows,
 )

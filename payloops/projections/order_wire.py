@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
+from uuid import UUID
 
 import orjson
 
 from payloops.projections.base import Row
-from payloops.projections.personal_data import CLIENT_SECRET, CUSTOMER_EMAIL, REDIRECT_URL, MerchantKey
+from payloops.projections.personal_data import CLIENT_SECRET, CUSTOMER_EMAIL, REDIRECT_URL
 
 READ_COLUMNS: Final = (
     "id",
@@ -32,13 +33,21 @@ READ_COLUMNS: Final = (
     "next_action",
     "failure",
     "outcome_unknown",
+    "dispute_status",
     "created_at",
     "updated_at",
 )
 """The columns of ``orders`` that ``wire_order`` reads."""
 
 
-def wire_order(row: Row, key: MerchantKey) -> dict[str, Any]:
+class Opener(Protocol):
+    """What a sealed value is shown as."""
+
+    def open(self, field: str, row_id: UUID | str, sealed: str | None, /) -> str | None:
+        """The value for the eyes that this is for."""
+
+
+def wire_order(row: Row, key: Opener) -> dict[str, Any]:
     """The order of the wire contract ("Order:"), for orjson. ``key`` opens its merchant's personal data.
 
     Times of the row may be text already, and ``metadata`` the JSON text that the table keeps (an ``orjson.Fragment``).
@@ -67,13 +76,14 @@ def wire_order(row: Row, key: MerchantKey) -> dict[str, Any]:
         "nextAction": None if next_action is None else wire_next_action(next_action, order_id, key),
         "failure": row["failure"],
         "outcomeUnknown": row["outcome_unknown"],
+        "disputeStatus": row["dispute_status"],
         "version": row["version"],
         "createdAt": created,
         "updatedAt": created if updated_at is created_at else wire_time(updated_at),
     }
 
 
-def wire_next_action(action: Mapping[str, Any], order_id: Any, key: MerchantKey) -> dict[str, Any]:
+def wire_next_action(action: Mapping[str, Any], order_id: Any, key: Opener) -> dict[str, Any]:
     """What the customer must do.
 
     ``type`` says how: ``redirect`` to ``redirectUrl``, ``processor_checkout`` with ``processorData`` (Razorpay's own

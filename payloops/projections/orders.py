@@ -50,6 +50,7 @@ def row(state: Existing) -> Row:
         "next_action": _next_action(state.next_action) if isinstance(state, RequiresAction) else None,
         "failure": _failure(state) if isinstance(state, Failed) else None,
         "outcome_unknown": _outcome_unknown(state),
+        "dispute_status": state.dispute_status if isinstance(state, Captured) else None,
         "created_at": facts.created_at,
         "updated_at": facts.updated_at,
     }
@@ -121,6 +122,7 @@ COLUMNS = (
     "next_action",
     "failure",
     "outcome_unknown",
+    "dispute_status",
     "created_at",
     "updated_at",
 )

@@ -60,6 +60,10 @@ class MerchantKey:
             return None
         return self.data_key.open_text(sealed, self._aad(field, row_id))
 
+    def digest(self, field: str, text: str) -> str | None:
+        """By which equal texts of that field are found among the merchant's; None when its key was destroyed."""
+        return None if self.data_key is None else self.data_key.digest(text, field)
+
     def _aad(self, field: str, row_id: UUID | str) -> bytes:
         return aad(field, self.merchant_text, str(row_id))
 
@@ -144,6 +148,20 @@ def open_credentials(ring: KeyRing, merchant_id: UUID, processor: str, sealed: s
     if not isinstance(opened, dict):
         raise DecryptionError("sealed credentials do not hold credentials")
     return opened
+
+
+def seal_webhook_secret(ring: KeyRing, merchant_id: UUID, endpoint_id: UUID, secret: str) -> Sealed:
+    """An endpoint's signing secret (``whsec_…``), for ``webhook_endpoints.secret``."""
+    return Sealed(ring.seal(secret.encode(), _webhook_secret_aad(merchant_id, endpoint_id)))
+
+
+def open_webhook_secret(ring: KeyRing, merchant_id: UUID, endpoint_id: UUID, sealed: str) -> str:
+    """What ``seal_webhook_secret`` sealed. Raises DecryptionError."""
+    return ring.open(sealed, _webhook_secret_aad(merchant_id, endpoint_id)).decode()
+
+
+def _webhook_secret_aad(merchant_id: UUID, endpoint_id: UUID) -> bytes:
+    return aad("webhook_endpoints.secret", str(merchant_id), str(endpoint_id))
 
 
 def _password_aad(merchant_id: UUID) -> bytes:

@@ -1,24 +1,28 @@
-"""Read table ``transactions``: what was asked of a processor, one row an authorization, capture, refund or void.
+"""Read table ``transactions``: what money did, one row an authorization, capture, refund, void or dispute.
 
 A payment that is captured automatically is one capture; a manual one is an authorization, then a capture or a void.
+A dispute is pending while it is open; ``success`` is the customer's: lost, so that the money is gone.
 """
 
 from __future__ import annotations
 
-from typing import assert_never
-from uuid import uuid5
+from typing import Final, assert_never
+from uuid import UUID, uuid5
 
 from payloops.events import order as e
 from payloops.events.order_state import (
     Authorized,
     Captured,
+    DisputeStatus,
     Existing,
     OrderState,
     Pending,
     Processing,
+    Refund,
     RequiresAction,
 )
 from payloops.projections.base import InlineProjection, Row
+from payloops.projections.refunds import RefundEvent, changed_refunds
 
 
 def rows(before: OrderState, event: e.OrderEvent, after: Existing) -> list[Row]:
@@ -36,6 +40,8 @@ def rows(before: OrderState, event: e.OrderEvent, after: Existing) -> list[Row]:
             return _cancelling(before, event, after)
         case e.RefundRequested() | e.RefundDiscovered() | e.RefundIdentified() | e.RefundSucceeded() | e.RefundFailed():
             return _refund(event, after)
+        case e.DisputeOpened() | e.DisputeWon() | e.DisputeLost():
+            return _dispute(event, after)
         case (
             e.OrderCreated()
             | e.PaymentDiscovered()
@@ -44,6 +50,10 @@ def rows(before: OrderState, event: e.OrderEvent, after: Existing) -> list[Row]:
             | e.PaymentActionRequired()
             | e.PaymentOutcomeUnknown()
             | e.RefundOutcomeUnknown()
+            | e.RefundTotalTold()
+            | e.ExternalEventPublished()
+            | e.SyncRequested()
+            | e.SyncFinished()
         ):
             return []
         case _:
@@ -134,25 +144,36 @@ def _cancelling(
     return []
 
 
-def _refund(
-    event: (
-        e.RefundRequested
-        | e.RefundDiscovered
-        | e.RefundIdentified
-        | e.RefundSucceeded
-        | e.RefundFailed
-        | e.SurplusPaymentCaptured
-    ),
-    after: Existing,
-) -> list[Row]:
+def _refund(event: RefundEvent | e.SurplusPaymentCaptured, after: Existing) -> list[Row]:
     """The refund's transaction, of a surplus payment too."""
-    refund = after.refund(event.refund_id) if isinstance(after, Captured) else None
-    if refund is None:
+    if not isinstance(after, Captured):
         return []
+    refunds = (after.refund(refund_id) for refund_id in _changed_refunds(event))
+    return [_refund_row(event, after, refund) for refund in refunds if refund is not None]
+
+
+def _changed_refunds(event: RefundEvent | e.SurplusPaymentCaptured) -> tuple[UUID, ...]:
+    return (event.refund_id,) if isinstance(event, e.SurplusPaymentCaptured) else changed_refunds(event)
+
+
+def _refund_row(event: e.OrderEvent, after: Existing, refund: Refund) -> Row:
     row = _row(event, after, ("refund", 0, 0), refund.amount, refund.status)
     row["id"] = refund.refund_id
     row["processor_transaction_id"] = refund.processor_refund_id
     row["error_code"], row["error_message"] = refund.error_code, refund.error_message
+    return row
+
+
+_DISPUTE_STATUS: Final[dict[DisputeStatus, str]] = {"opened": "pending", "won": "failed", "lost": "success"}
+
+
+def _dispute(event: e.DisputeOpened | e.DisputeWon | e.DisputeLost, after: Existing) -> list[Row]:
+    dispute = after.dispute(event.dispute_id) if isinstance(after, Captured) else None
+    if dispute is None:
+        return []
+    row = _row(event, after, ("dispute", 0, 0), dispute.amount, _DISPUTE_STATUS[dispute.status])
+    row["id"] = dispute.dispute_id
+    row["processor_transaction_id"] = dispute.processor_dispute_id
     return [row]
 
 

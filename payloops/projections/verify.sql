@@ -8,7 +8,7 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 SELECT set_config('statement_timeout', '600s', true), set_config('idle_in_transaction_session_timeout', '60s', true);
 
 -- name: events_page
-SELECT originator_id, originator_version, topic, state
+SELECT originator_id, originator_version, topic, state, notification_id
 FROM stored_events
 WHERE (originator_id, originator_version) > (%s, %s)
 ORDER BY originator_id, originator_version
@@ -63,6 +63,31 @@ HAVING coalesce(sum(r.amount) FILTER (WHERE r.status <> 'failed'), 0) > coalesce
 ORDER BY r.order_id
 LIMIT %s;
 
+-- name: public_events_misplaced
+SELECT p.id
+FROM public_events p
+LEFT JOIN stored_events s ON s.originator_id = p.stream_id AND s.originator_version = p.stream_version
+WHERE s.notification_id IS DISTINCT FROM p.position
+ORDER BY p.id
+LIMIT %s;
+
+-- name: public_events_with_gaps
+SELECT stream_id FROM public_events
+GROUP BY stream_id
+HAVING min(sequence) <> 1 OR max(sequence) <> count(*)
+ORDER BY stream_id
+LIMIT %s;
+
+-- name: order_emails_stray
+SELECT m.order_id FROM order_emails m
+LEFT JOIN orders o ON o.id = m.order_id AND o.merchant_id = m.merchant_id
+WHERE o.customer_email IS NULL
+ORDER BY m.order_id
+LIMIT %s;
+
+-- name: order_emails_twice
+SELECT order_id FROM order_emails GROUP BY order_id HAVING count(*) > 1 ORDER BY order_id LIMIT %s;
+
 -- name: idempotency_keys_twice
 SELECT id FROM idempotency_keys GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT %s;
 
@@ -72,3 +97,10 @@ SELECT c.claim FROM claims c
 WHERE NOT EXISTS (SELECT FROM stored_events s WHERE s.originator_id = c.owner)
 ORDER BY c.claim
 LIMIT %s;
+
+-- name: head
+SELECT position FROM log_head;
+
+-- name: stats
+-- All counts as they are at one position of the log.
+SELECT {columns} FROM {table};

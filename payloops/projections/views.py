@@ -16,6 +16,7 @@ from eventsourcing.persistence import StoredEvent
 from payloops.db import Database, load_sql
 from payloops.errors import InvalidApiKey, NotFound
 from payloops.events.codec import EventMapper
+from payloops.events.merchant_state import ENDED_KEYS_KEPT
 from payloops.projections.audit import AuditEntry
 from payloops.projections.base import Row
 from payloops.projections.grouped import GroupedReads
@@ -29,6 +30,7 @@ _VERSION_MAX: Final = 2**63 - 1
 _WIDTH: Final = len(READ_COLUMNS)
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,12 @@ class Views:
         self, reader: Reader, wanted: OrderFilter, after: OrderPlace | None, limit: int
     ) -> tuple[list[Row], OrderPlace | None]:
         """A page of orders, newest first, and its last order's place when there are more."""
-        block = "orders_page"
+        block = "orders_page" if wanted.status is None else "orders_page_by_status"
         if wanted.external_id is not None:
             block = "orders_page_by_external_id"
         elif wanted.customer_id is not None:
             block = "orders_page_by_customer_id"
+        before = _END if after is None else min(_EPOCH + timedelta(milliseconds=after.created_at_ms), _END)
         parameters = {
             "key": reader.api_key_id,
             "merchant": reader.merchant_id,
@@ -121,8 +124,8 @@ class Views:
             "external_id": wanted.external_id,
             "customer_id": wanted.customer_id,
             "created_from": wanted.created_from or _BEGINNING,
-            "created_to": wanted.created_to or _END,
-            "before_time": _END if after is None else _EPOCH + timedelta(milliseconds=after.created_at_ms),
+            "created_to": min(wanted.created_to or _END, before + _MILLISECOND),
+            "before_time": before,
             "before_id": _LAST_ID if after is None else after.order_id,
             "limit": limit + 1,
         }
@@ -132,27 +135,6 @@ class Views:
             return rows, None
         last = found[limit - 1]
         return rows, OrderPlace(last[_WIDTH + 1], UUID(last[1]))
-
-    async def orders_numbered(
-        self, merchant_id: UUID, wanted: OrderFilter, search: str | None, *, page: int, limit: int
-    ) -> tuple[list[Row], int]:
-        """Page number ``page`` (from 1) of the orders that match, newest first, and how many match.
-
-        ``search`` is looked for in external id, customer id and description, in any case, or is an order's id.
-        """
-        parameters = {
-            "merchant": merchant_id,
-            "status": wanted.status,
-            "created_from": wanted.created_from or _BEGINNING,
-            "created_to": wanted.created_to or _END,
-            "pattern": None if search is None else contains_pattern(search),
-            "id": None if search is None else as_uuid(search),
-            "limit": limit,
-            "offset": (page - 1) * limit,
-        }
-        found = await fetch(self._database, compose("orders_numbered"), parameters)
-        rows = [order_row(columns[1:]) for columns in found if columns[1] is not None]
-        return rows, int(found[0][0])
 
     async def refunds(self, reader: Reader, order_id: UUID) -> list[Row]:
         """An order's refunds, newest first."""
@@ -202,9 +184,10 @@ class Views:
         return _merchant(await fetch(self._database, compose("merchant_by_email"), (email_digest,)))
 
     async def api_keys(self, merchant_id: UUID) -> list[Row]:
-        """All keys that the merchant ever had, newest first, with their last use."""
+        """The merchant's keys, newest first, with their last use: all that hold, and the newest of those that don't."""
         names = ("id", "name", "prefix", "scopes", "last_used_at", "expires_at", "revoked_at", "created_at")
-        return _named(names, await fetch(self._database, compose("api_keys"), (merchant_id,)))
+        asked = {"merchant": merchant_id, "ended_max": ENDED_KEYS_KEPT}
+        return _named(names, await fetch(self._database, compose("api_keys"), asked))
 
     async def processors(self, merchant_id: UUID) -> list[Row]:
         """The merchant's processor configurations, newest first, without credentials."""
@@ -212,10 +195,11 @@ class Views:
         return _named(names, await fetch(self._database, compose("processors"), (merchant_id,)))
 
     async def processor_options(self, reader: Reader) -> list[Row]:
-        """What a payment may choose from: processor, enabled, priority."""
+        """What a payment may choose from: processor, enabled, priority, test_mode."""
         parameters = {"key": reader.api_key_id, "merchant": reader.merchant_id}
         found = _proved(await fetch(self._database, compose("processor_options"), parameters))
-        return _named(("processor", "enabled", "priority"), [row[1:] for row in found if row[1] is not None])
+        names = ("processor", "enabled", "priority", "test_mode")
+        return _named(names, [row[1:] for row in found if row[1] is not None])
 
     async def _of_order(self, block: str, reader: Reader, order_id: UUID, names: tuple[str, ...]) -> list[Row]:
         parameters = {"key": reader.api_key_id, "merchant": reader.merchant_id, "order": order_id}
@@ -226,7 +210,9 @@ class Views:
 def compose(block: str) -> str:
     """A block of views.sql with the parts that it shares with others put in."""
     blocks: Mapping[str, str] = load_sql("payloops.projections", "views")
-    sql = blocks[block]
+    by_status = block == "orders_page_by_status"
+    sql = blocks["orders_page" if by_status else block]
+    sql = sql.replace("{status_filter}", "AND r.status = %(status)s" if by_status else "")
     for part in ("order_columns", "key_holds"):
         sql = sql.replace(f"{{{part}}}", blocks[part])
     return sql
@@ -289,5 +275,8 @@ def _named(names: tuple[str, ...], rows: list[Columns]) -> list[Row]:
 
 
 def _merchant(rows: list[Columns]) -> Row | None:
-    names = ("id", "name", "email", "password_hash", "webhook_url", "created_at", "updated_at")
+    names = (
+        *("id", "version", "name", "email", "email_digest", "password_hash", "webhook_url", "token_version"),
+        *("created_at", "updated_at"),
+    )
     return _named(names, rows)[0] if rows else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from payloops.errors import ConfigurationError
 from payloops.sandbox.agenda import Agenda
+from payloops.sandbox.browser_scripts import add_script
 from payloops.sandbox.control import Control
 from payloops.sandbox.courier import RETRY_DELAYS_S, Courier
 from payloops.sandbox.engine import Engine
@@ -30,7 +32,7 @@ from payloops.values import Clock
 
 SETTLE_DELAY_S: Final = 1.0
 """How long a processor takes for what it does by itself: pending refunds, disputes, bank debits."""
-_SHUTDOWN_S: Final = 1.0
+_SHUTDOWN_S: Final = 0.5
 _ANYWHERE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not bound to
 
 
@@ -110,8 +112,8 @@ class Sandbox:
         """Close the servers and the state; held calls are dropped. May be called twice."""
         if self._gate is not None:
             self._gate.close()
-        for runner in self._runners:
-            await runner.cleanup()
+        # Together: whoever started this gives it little more than one such time.
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
         self._runners.clear()
         if self._agenda is not None:
             await self._agenda.stop()
@@ -148,6 +150,7 @@ def _app(
         app.router.add_route(operation.method, operation.path, shell.handler(operation))
     Control(engine).add_routes(app)
     Pages(engine).add_routes(app)
+    add_script(app, dialect.processor)
 
     async def not_found(request: web.Request) -> web.Response:
         reply = unknown_route(request)

@@ -20,6 +20,7 @@ OPERATIONS: Final = (
     "payment.get",
     "refund.create",
     "refund.get",
+    "dispute.get",
 )
 """The operations that a fault can be armed for."""
 

@@ -10,12 +10,13 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from aiohttp import web
 
 from payloops.sandbox import customers
+from payloops.sandbox.browser_scripts import FRAME_SCRIPT
 from payloops.sandbox.engine import Engine
 from payloops.sandbox.razorpay import payments as razorpay
 from payloops.sandbox.store import StoredDocument
 from payloops.sandbox.stripe import payments as stripe
 from payloops.sandbox.stripe.accounts import is_web_address
-from payloops.sandbox.wire import Refusal
+from payloops.sandbox.wire import Document, Refusal
 from payloops.values import Money
 
 _DECLINED: Final = "pm_card_visa_chargeDeclined"
@@ -24,9 +25,11 @@ _STYLE: Final = (
     "button{font:inherit;padding:.6rem 1.2rem;margin:.5rem .5rem 0 0;border:1px solid #444;border-radius:.4rem;"
     "background:#fff;cursor:pointer}button.yes{background:#0a6;border-color:#0a6;color:#fff}"
 )
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors *; base-uri 'none'"
+_FRAME_POLICY: Final = f"{_POLICY}; script-src 'self'; connect-src 'self'; form-action 'none'"
 _HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors *; base-uri 'none'",
+    "Content-Security-Policy": _POLICY,
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -98,12 +101,16 @@ class Pages:
 
     async def _ask_for_payment(self, request: web.Request) -> web.Response:
         order = self._order(request)
+        framed = "framed" in request.query
+        if framed and request.query.get("key") != order.account:
+            # The real one says so in its frame.
+            return _page("Checkout", "<p>The id provided does not exist.</p>", framed=True)
         if order.body["status"] == "paid" or order.hidden.get("held"):
-            return _page("Paid", "<p>This order is paid.</p>")
+            return _page("Paid", "<p>This order is paid.</p>", framed=framed)
         callback_url = _callback(request.query.get("callback_url", ""))
         money = Money(order.body["amount"], order.body["currency"])
         question = f"<p>Pay <strong>{escape(str(money))}</strong> for order {escape(order.id)}.</p>"
-        return _page("Checkout", question + _form(("Pay", "Fail"), "callback_url", callback_url))
+        return _page("Checkout", question + _form(("Pay", "Fail"), "callback_url", callback_url), framed=framed)
 
     async def _take_payment(self, request: web.Request) -> web.Response:
         form = await request.post()
@@ -115,17 +122,32 @@ class Pages:
                 paid = customers.pay(work, order, method="card", token=token)
         except Refusal:
             return _page("Paid", "<p>This order is paid.</p>")
+        if "framed" in request.query:
+            return web.json_response(_told(order.id, paid, declined=token == _DECLINED), headers=_HEADERS)
         if token == _DECLINED:
             parameters = {"error[code]": "BAD_REQUEST_ERROR", "error[metadata][payment_id]": paid["id"]}
         else:
-            parameters = {
-                "razorpay_payment_id": paid["id"],
-                "razorpay_order_id": order.id,
-                "razorpay_signature": paid["signature"],
-            }
+            parameters = _proof(order.id, paid)
         if callback_url:
             raise web.HTTPSeeOther(_with_query(callback_url, parameters), headers=_HEADERS)
         return _page("Done", f"<p>Payment {escape(paid['id'])}: {escape(paid['status'])}.</p>")
+
+
+def _proof(order_id: str, paid: Document) -> dict[str, str]:
+    """What a customer's browser brings back of a payment."""
+    return {
+        "razorpay_payment_id": paid["id"],
+        "razorpay_order_id": order_id,
+        "razorpay_signature": paid["signature"],
+    }
+
+
+def _told(order_id: str, paid: Document, *, declined: bool) -> Document:
+    """What the frame tells the page around it."""
+    if not declined:
+        return {"paid": _proof(order_id, paid)}
+    metadata = {"order_id": order_id, "payment_id": paid["id"]}
+    return {"failed": {"code": "BAD_REQUEST_ERROR", "description": "Payment failed", "metadata": metadata}}
 
 
 def _answer(result: str) -> bool:
@@ -155,11 +177,17 @@ def _form(labels: tuple[str, str], hidden_name: str, hidden_value: str) -> str:
     )
 
 
-def _page(title: str, content: str) -> web.Response:
+def _page(title: str, content: str, *, framed: bool = False) -> web.Response:
+    """``framed``: within the page that opened it, so it can be closed, and tells that page what came of it."""
+    head, headers = "", _HEADERS
+    if framed:
+        head = f'<script src="{FRAME_SCRIPT}" defer></script>'
+        content += '<p><button id="close" type="button">Close</button></p>'
+        headers = _HEADERS | {"Content-Security-Policy": _FRAME_POLICY}
     text = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>{head}</head>'
         f"<body><main><h1>{title}</h1>{content}<p><small>A simulated processor. No money moves.</small></p>"
         "</main></body></html>"
     )
-    return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+    return web.Response(text=text, content_type="text/html", headers=headers)

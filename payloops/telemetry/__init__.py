@@ -6,7 +6,16 @@ Call :func:`start` once in a process, :meth:`Telemetry.stop` at its end.
 from payloops.telemetry.correlation import accept_correlation_id, correlation_id, correlation_scope
 from payloops.telemetry.process import Telemetry, start
 from payloops.telemetry.redaction import contains_card_number, redact, redact_text
-from payloops.telemetry.tracing import Span, TraceContext, current_trace, span, trace_scope, traceparent
+from payloops.telemetry.tracing import (
+    Span,
+    TraceContext,
+    current_trace,
+    lent_to_opentelemetry,
+    span,
+    trace_scope,
+    traceparent,
+    tracer,
+)
 
 __all__ = [
     "Span",
@@ -17,10 +26,12 @@ __all__ = [
     "correlation_id",
     "correlation_scope",
     "current_trace",
+    "lent_to_opentelemetry",
     "redact",
     "redact_text",
     "span",
     "start",
     "trace_scope",
     "traceparent",
+    "tracer",
 ]

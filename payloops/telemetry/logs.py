@@ -44,7 +44,7 @@ class JsonFormatter(logging.Formatter):
             "message": _message(record),
             "service": self._service,
         }
-        line |= _context_fields()
+        line |= _context_fields(record)
         if (exception := _exception(record)) is not None:
             line["exception"] = exception
         return _ENCODER.encode(line)
@@ -107,12 +107,17 @@ def _extra_fields(record: logging.LogRecord) -> dict[str, Any]:
     }
 
 
-def _context_fields() -> dict[str, str]:
-    fields = {"correlationId": correlation_id.get()}
+def _context_fields(record: logging.LogRecord) -> dict[str, str]:
+    # A library's line may be about something that its task does not work for; a filter of ours then says what.
+    fields = {"correlationId": correlation_id.get() or _text(getattr(record, "correlationId", ""))}
     trace = current_trace()
     if trace is not None:
         fields |= {"trace_id": trace.trace_id, "span_id": trace.span_id}
     return fields
+
+
+def _text(value: object) -> str:
+    return redact_text(value) if isinstance(value, str) else ""
 
 
 def _exception(record: logging.LogRecord) -> str | None:

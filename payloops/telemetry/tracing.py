@@ -153,6 +153,23 @@ def span(name: str, *, kind: Kind = "internal", attributes: Mapping[str, Attribu
     )
 
 
+def tracer() -> Tracer | None:
+    """What records spans, for a library that makes its own; None where no collector is configured."""
+    return _tracer
+
+
+@contextlib.contextmanager
+def lent_to_opentelemetry() -> Iterator[None]:
+    """Spans that a library records in the block are children of where this task is in its trace."""
+    from opentelemetry import context  # noqa: PLC0415 - only where a collector is configured
+
+    token = context.attach(_parent(_current.get()))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
 def record_spans(endpoint: str, *, service: str, part: str) -> TracerProvider:
     """From now on spans are recorded and sent to ``endpoint``/v1/traces (OTLP over HTTP), from a bounded queue."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415

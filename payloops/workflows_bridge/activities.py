@@ -53,8 +53,14 @@ class Caller:
     """Whether this very call may have been made before, and its answer lost: then a refused key proves nothing."""
 
 
+ActivityFunction = Callable[[Json, Caller], Awaitable[dict[str, Any]]]
+
+
 class Activities:
-    """See the module. Raises Unavailable when the database can't serve: call again later."""
+    """See the module; ``others`` are the activities of other workflows, by name.
+
+    Raises Unavailable when the database can't serve: call again later.
+    """
 
     def __init__(
         self,
@@ -64,13 +70,14 @@ class Activities:
         accounts: ProcessorAccounts,
         personal: PersonalData,
         clock: Clock,
+        others: Mapping[str, ActivityFunction] | None = None,
     ) -> None:
         self._handler = handler
         self._orders = orders
         self._accounts = accounts
         self._personal = personal
         self._clock = clock
-        self._by_name: dict[str, Callable[[Json, Caller], Awaitable[dict[str, Any]]]] = {
+        self._by_name: dict[str, ActivityFunction] = {
             Activity.CHARGE: self.charge,
             Activity.ASK: self.ask,
             Activity.CAPTURE: self.capture,
@@ -79,7 +86,13 @@ class Activities:
             Activity.ASK_REFUND: self.ask_refund,
             Activity.RECORD_PAYMENT: self.record_payment,
             Activity.RECORD_REFUND: self.record_refund,
+            **(others or {}),
         }
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What can be called."""
+        return tuple(self._by_name)
 
     async def call(self, name: str, told: Json, caller: Caller) -> dict[str, Any]:
         """The activity of that name. Raises ContractViolation when there is none."""
@@ -120,6 +133,15 @@ class Activities:
             return NOT_CONFIGURED.to_json()
         return await self._told(await account.processor.get_payment(_ref(told, state, payment)), account, told)
 
+    async def look(self, told: Json) -> Outcome:
+        """What became of an attempt's payment, though no workflow may need to know. No activity: a sync's question."""
+        state, account = await self._both(told)
+        if account is None:
+            return NOT_CONFIGURED
+        payment = duty.payment_numbered(state, int(told["attempt"]))
+        answer = await account.processor.get_payment(_ref(told, state, payment))
+        return Outcome.from_json(await self._told(answer, account, told))
+
     async def capture(self, told: Json, caller: Caller) -> dict[str, Any]:  # noqa: ARG002 - all activities look alike
         """capturePayment: take held money; of an automatic order all of it, else what the merchant asked for."""
         state, account = await self._both(told)
@@ -158,7 +180,7 @@ class Activities:
         number = told.get("attempt")
         if number is None:
             number = duty.payment_called(await self.order(told), told.get("transactionId")).attempt
-        command = payment_report(told, number, now=self._clock.now(), meta=_meta(caller))
+        command = payment_report(told, number, now=self._clock.now(), meta=meta_of(caller))
         try:
             executed = await self._handler.execute(self._orders, UUID(told["orderId"]), command)
         except AmountMismatch as mismatch:
@@ -196,7 +218,7 @@ class Activities:
 
     async def record_refund(self, told: Json, caller: Caller) -> dict[str, Any]:
         """recordRefund: what became of a refund, into the log. Answers ``status`` or ``refused``."""
-        command = refund_report(told, now=self._clock.now(), meta=_meta(caller))
+        command = refund_report(told, now=self._clock.now(), meta=meta_of(caller))
         try:
             executed = await self._handler.execute(self._orders, UUID(told["orderId"]), command)
         except AmountMismatch as mismatch:
@@ -290,7 +312,8 @@ def _request(told: Json, state: Existing, caller: Caller) -> PaymentRequest:
     )
 
 
-def _meta(caller: Caller) -> Meta:
+def meta_of(caller: Caller) -> Meta:
+    """Who records what an activity learnt."""
     return Meta(
         command_id=new_id(),
         actor=Actor("workflow", caller.workflow_id),

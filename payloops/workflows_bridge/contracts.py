@@ -30,18 +30,42 @@ class WorkflowType(StrEnum):
 
 
 class Signal(StrEnum):
-    """The signals of PaymentWorkflow."""
+    """The signals of PaymentWorkflow and of WebhookDeliveryWorkflow."""
 
     COMPLETE_PAYMENT = "completePayment"
     CANCEL_PAYMENT = "cancelPayment"
+    PROCEED = "proceed"
+    """Those before it, of the same order and endpoint, have ended: its turn may have come."""
+    RETRY_NOW = "retryNow"
+    """The merchant wants it sent now, whatever it waits for."""
+    CUSTOMER_RETURNED = "customerReturned"
+    """A hosted checkout's customer is back from the bank. It proves nothing and is only a reason to ask, so it is not
+    completePayment, which a worker of somebody else's may believe; one that does not know it may ignore it."""
+    ASK_NOW = "askNow"
+    """A sync found something that the workflow should look at now, not at its next due time. A reason to ask, too."""
+
+
+REASONS_TO_ASK: Final = frozenset({Signal.COMPLETE_PAYMENT, Signal.CUSTOMER_RETURNED, Signal.ASK_NOW})
+"""Signals upon which a payment's workflow asks the processor, whatever they say themselves."""
 
 
 class Kind(StrEnum):
-    """The kinds of outbox rows. A wake is the embedded engine's own; Temporal keeps its timers itself."""
+    """The kinds of outbox rows. A wake is the embedded engine's own; Temporal keeps its timers itself.
+
+    The last four are no workflows: the relay does them itself, under either engine.
+    """
 
     START = "start"
     SIGNAL = "signal"
     WAKE = "wake"
+    PUBLISH = "publish"
+    """A public event is to become one delivery for each endpoint that wants it."""
+    PROCESS = "process"
+    """A processor's event in the inbox is to have its effect."""
+    CHECKOUT = "checkout"
+    """A checkout session is to be brought in line with its order and with the time."""
+    SYNC = "sync"
+    """The processor is to be asked now what became of an order's payments and refunds."""
 
 
 def processor_queue(processor: str) -> str:
@@ -129,12 +153,30 @@ class RefundInput(Wire):
 
 @dataclass(frozen=True)
 class WebhookDeliveryInput(Wire):
-    """WebhookDeliveryWorkflow's."""
+    """WebhookDeliveryWorkflow's. ``delivery_id`` is ours; a start by somebody else has none, and sends ``payload``.
+
+    In a start of ours ``payload`` only names the event: what is sent is read when it is sent.
+    """
+
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"delivery_id"})
 
     webhook_event_id: str
     merchant_id: str
     webhook_url: str
-    payload: Json
+    payload: Json = field(repr=False)
+    delivery_id: str | None = None
+
+
+@dataclass(frozen=True)
+class WebhookDeliveryResult(Wire):
+    """WebhookDeliveryWorkflow's result, and deliverWebhook's but for ``status``: delivered or failed."""
+
+    success: bool
+    status: str
+    status_code: int | None
+    attempts: int
+    delivered_at: str | None
+    error_message: str | None
 
 
 @dataclass(frozen=True)
@@ -199,7 +241,7 @@ class SignalWorkflow(Wire):
     signal: str
     payload: Json
     merchant_id: str
-    order_id: str
+    order_id: str | None
     attempt: int
 
 

@@ -9,6 +9,7 @@ from typing import Final, assert_never
 from uuid import UUID, uuid5
 
 from payloops.events import order as e
+from payloops.events.base import Event
 from payloops.events.order_state import (
     Attempt,
     Captured,
@@ -19,6 +20,7 @@ from payloops.events.order_state import (
     attempt_of,
 )
 from payloops.projections.base import InlineProjection, Row
+from payloops.values import named_id
 from payloops.workflows_bridge.contracts import (
     CompletePayment,
     Json,
@@ -48,12 +50,12 @@ def intents(before: OrderState, event: e.OrderEvent, after: Existing) -> list[Ro
             return _cancel(event, before, after)
         case e.RefundRequested():
             return _start_refund(event, after)
-        case e.SurplusPaymentAuthorized():
-            return [_start_void(event, after, event.workflow_id, event.processor, event.processor_transaction_id)]
-        case e.SurplusPaymentCaptured():
-            return [_start_surplus_refund(event, after)]
-        case e.PaymentAuthorized() | e.PaymentCaptured():
-            return _call_off_later_attempt(event, before)
+        case e.SurplusPaymentAuthorized() | e.SurplusPaymentCaptured():
+            return [_return_surplus(event, after)]
+        case e.PaymentAuthorized() | e.PaymentCaptured() | e.OrderCancelled():
+            return [*_call_off_later_attempt(event, before), *_settle_checkout(event, after)]
+        case e.SyncRequested() | e.SyncFinished():
+            return [_ask(event, after)] if isinstance(event, e.SyncRequested) else _tell_workflow(event, after)
         case (
             e.OrderCreated()
             | e.PaymentDiscovered()
@@ -64,12 +66,16 @@ def intents(before: OrderState, event: e.OrderEvent, after: Existing) -> list[Ro
             | e.PaymentOutcomeUnknown()
             | e.CaptureFailed()
             | e.CancelFailed()
-            | e.OrderCancelled()
             | e.RefundDiscovered()
             | e.RefundIdentified()
             | e.RefundSucceeded()
             | e.RefundFailed()
             | e.RefundOutcomeUnknown()
+            | e.RefundTotalTold()
+            | e.DisputeOpened()
+            | e.DisputeWon()
+            | e.DisputeLost()
+            | e.ExternalEventPublished()
         ):
             return []
         case _:
@@ -99,7 +105,7 @@ def completion(
         {
             "id": uuid5(event_id, Signal.COMPLETE_PAYMENT.value),
             "key": attempt.workflow_id,
-            "lane": _lane(attempt.processor, state.facts.merchant_id),
+            "lane": lane_of(attempt.processor, state.facts.merchant_id),
             "kind": Kind.SIGNAL.value,
             "payload": signal.to_json(),
             "correlation_id": correlation_id,
@@ -207,7 +213,10 @@ def _start_refund(event: e.RefundRequested, after: Existing) -> list[Row]:
     ]
 
 
-def _start_surplus_refund(event: e.SurplusPaymentCaptured, after: Existing) -> Row:
+def _return_surplus(event: e.SurplusPaymentAuthorized | e.SurplusPaymentCaptured, after: Existing) -> Row:
+    """What is held of a payment too many is released, what was taken goes back."""
+    if isinstance(event, e.SurplusPaymentAuthorized):
+        return _start_void(event, after, event.workflow_id, event.processor, event.processor_transaction_id)
     refund = RefundInput(
         refund_id=str(event.refund_id),
         order_id=str(after.facts.order_id),
@@ -223,11 +232,69 @@ def _start_surplus_refund(event: e.SurplusPaymentCaptured, after: Existing) -> R
     )
 
 
-def _call_off_later_attempt(event: e.PaymentAuthorized | e.PaymentCaptured, before: OrderState) -> list[Row]:
+def _call_off_later_attempt(
+    event: e.PaymentAuthorized | e.PaymentCaptured | e.OrderCancelled, before: OrderState
+) -> list[Row]:
     """Money of an earlier attempt came late: the attempt that is under way now must not take it a second time."""
-    if not isinstance(before, Processing | RequiresAction) or before.attempt.number == event.attempt:
+    if isinstance(event, e.OrderCancelled) or not isinstance(before, Processing | RequiresAction):
+        return []
+    if before.attempt.number == event.attempt:
         return []
     return [] if before.attempt.workflow_id is None else [_signal_cancel(event, before, before.attempt)]
+
+
+def _settle_checkout(event: e.OrderEvent, after: Existing) -> list[Row]:
+    """The hosted checkout that the order was made for is to learn of it."""
+    session_id = after.facts.checkout_session_id
+    return [] if session_id is None else [checkout_row(event, session_id, after.facts.merchant_id)]
+
+
+def checkout_row(event: Event, session_id: UUID, merchant_id: UUID) -> Row:
+    """The effect "this checkout session is brought in line with its order and with the time".
+
+    Each under a key of its own: one that has to come again later must not hold up the next.
+    """
+    row_id = effect_id(event.originator_id, event.originator_version, Kind.CHECKOUT)
+    return {
+        "id": row_id,
+        "key": f"checkout-{row_id}",
+        "lane": f"checkout:{merchant_id}",
+        "kind": Kind.CHECKOUT.value,
+        "payload": {"sessionId": str(session_id)},
+        "correlation_id": event.meta.correlation_id,
+        "traceparent": event.meta.traceparent,
+    }
+
+
+def _ask(event: e.SyncRequested, after: Existing) -> Row:
+    """A lane of its own: whoever asks much must not hold up the merchant's payments."""
+    order_id, merchant_id = after.facts.order_id, after.facts.merchant_id
+    payload = {"orderId": str(order_id), "merchantId": str(merchant_id), "number": event.number}
+    return _row(event, Kind.SYNC, f"sync-{order_id}", f"sync:{merchant_id}", payload)
+
+
+def _tell_workflow(event: e.SyncFinished, after: Existing) -> list[Row]:
+    """The payment's workflow is to look now: it ends if all is settled, or makes again what was surely not made.
+
+    It may have ended long ago, or not be this service's: then the signal is not taken, and nothing is lost.
+    """
+    attempt = attempt_of(after)
+    if attempt is None or attempt.workflow_id is None:
+        return []
+    of_payment = [answer["outcome"] for answer in event.answers if answer["attempt"] == attempt.number]
+    in_doubt = isinstance(after, Processing | RequiresAction) and after.outcome_unknown
+    if not event.changed and not (in_doubt and "not_found" in of_payment):
+        return []
+    signal = SignalWorkflow(
+        workflow_id=attempt.workflow_id,
+        signal=Signal.ASK_NOW.value,
+        payload={},
+        merchant_id=str(after.facts.merchant_id),
+        order_id=str(after.facts.order_id),
+        attempt=attempt.number,
+    )
+    lane = lane_of(attempt.processor, after.facts.merchant_id)
+    return [_row(event, Kind.SIGNAL, attempt.workflow_id, lane, signal.to_json())]
 
 
 def _start(
@@ -241,7 +308,7 @@ def _start(
         merchant_id=str(after.facts.merchant_id),
         order_id=str(after.facts.order_id),
     )
-    return _row(event, Kind.START, workflow_id, _lane(processor, after.facts.merchant_id), start.to_json())
+    return _row(event, Kind.START, workflow_id, lane_of(processor, after.facts.merchant_id), start.to_json())
 
 
 def _signal_cancel(event: e.OrderEvent, before: Existing, attempt: Attempt) -> Row:
@@ -254,10 +321,10 @@ def _signal_cancel(event: e.OrderEvent, before: Existing, attempt: Attempt) -> R
         order_id=str(before.facts.order_id),
         attempt=attempt.number,
     )
-    return _row(event, Kind.SIGNAL, workflow_id, _lane(attempt.processor, before.facts.merchant_id), signal.to_json())
+    return _row(event, Kind.SIGNAL, workflow_id, lane_of(attempt.processor, before.facts.merchant_id), signal.to_json())
 
 
-def _lane(processor: str, merchant_id: UUID) -> str:
+def lane_of(processor: str, merchant_id: UUID) -> str:
     """What is slow together: a merchant's account at a processor."""
     return f"{processor}:{merchant_id}"
 
@@ -276,7 +343,7 @@ def _row(event: e.OrderEvent, kind: Kind, key: str, lane: str, payload: Json) ->
 
 def effect_id(stream_id: UUID, version: int, kind: str) -> UUID:
     """The id of the effect of that kind that a stream's event of that version has: the same for ever."""
-    return uuid5(stream_id, f"{version}-{kind}")
+    return named_id(stream_id, f"{version}-{kind}")
 
 
 OUTBOX: Final = InlineProjection("outbox", "id", COLUMNS, intents, silent=(e.OrderCreated,))

@@ -1,15 +1,13 @@
 -- The outbox as relays use it. Parameters are named; times are the database's.
 
 -- name: claim
--- The rows that are due, whose lane is not full and before which no row of the same key is due or in hand; at most one a
--- key. While a row is in hand due_at is the end of its lease, so that the index leads only to rows that can be had.
+-- The rows that are due and before which no row of the same key is due or in hand; at most one a key. While a row is in hand due_at is the end of its lease, so that the index leads only to rows that can be had.
 -- A wake holds up others from when it is due; also while it waits to be tried again, for it may have done a part.
 WITH free AS (
     SELECT o.seq
     FROM outbox o
     WHERE o.parked_at IS NULL
       AND o.due_at <= now()
-      AND o.lane <> ALL (%(full_lanes)s::text[])
       AND NOT EXISTS (
           SELECT FROM outbox e
           WHERE e.key = o.key AND e.parked_at IS NULL AND e.seq < o.seq

@@ -2,22 +2,21 @@
 
 Any number of relays may run. A row is its relay's for the length of a lease that is extended while the effect runs; a
 relay that was stopped longer than that has lost the row, and what it did does not count. Effects are at least once with
-stable ids. A slow destination holds up its own lane only: a lane gets a part of the slots, and what is slow takes none
-from the others. A parked row does not hold up its key: each effect finds out by itself whether it is still wanted.
+stable ids. A slow destination holds up its own lane only: a lane gets a part of the slots, all receivers of a merchant
+together another part (lanes.py), and what is slow takes none from the others. A parked row does not hold up its key:
+each effect finds out by itself whether it is still wanted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import random
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
@@ -25,11 +24,14 @@ from payloops.db import Database, is_unavailable
 from payloops.errors import PayloopsError, Unavailable
 from payloops.events.store.watch import CHANNEL
 from payloops.telemetry import TraceContext, correlation_scope, span, trace_scope
+from payloops.telemetry.metrics import METRICS
 from payloops.workflows_bridge.contracts import ContractViolation, Kind, SignalWorkflow, StartWorkflow
 from payloops.workflows_bridge.engines.base import Engine, LeaseLost, Taken, Work
 from payloops.workflows_bridge.in_hand import RowInHand
+from payloops.workflows_bridge.lanes import LANE_SHARE, FullLanes, full_lanes, share
 from payloops.workflows_bridge.outbox_table import ClaimedRow, Done, OutboxTable, PutBack
 from payloops.workflows_bridge.settling import Settler
+from payloops.workflows_bridge.timers import Timers
 
 FAILURES_MAX: Final = 10
 """A row that failed this often is parked."""
@@ -41,13 +43,7 @@ YOUNG_S: Final = 1.0
 """What runs longer leaves its slot to others."""
 SLOW_FACTOR: Final = 8
 """All that runs at once, slow or not, in slots."""
-LANE_SHARE: Final = 4
-"""One lane gets this part of the slots."""
 GRACE_S: Final = 4.0
-TIMERS_MAX: Final = 10_000
-TIMER_HORIZON_S: Final = 60.0
-TIMER_SLACK_S: Final = 0.01
-"""The database's time is known to a round trip: a timer that went off before its row is due would find nothing."""
 LOOK_AGAIN_S: Final = 0.25
 RUNS_KEPT_S: Final = 7 * 24 * 3600
 PRUNE_EVERY_S: Final = 600.0
@@ -57,6 +53,10 @@ _log = logging.getLogger(__name__)
 
 Untaken = Callable[[SignalWorkflow, Work], Awaitable[None]]
 """What is done about a signal that no workflow takes."""
+
+
+Task = Callable[[Mapping[str, Any], Work], Awaitable[None]]
+"""What the relay itself does for a kind of row that no engine knows: given the row's payload. It may raise TryLater."""
 
 
 class TryLater(Exception):
@@ -81,7 +81,7 @@ class RelayOptions:
     @property
     def lane_max(self) -> int:
         """Slots that one lane gets, and rows that one claim takes."""
-        return max(1, self.concurrency // LANE_SHARE)
+        return share(self.concurrency, LANE_SHARE)
 
 
 @dataclass(slots=True)
@@ -103,18 +103,25 @@ class Relay:
     """One relay. ``open`` starts it; ``close`` finishes, or gives back, what it has in hand."""
 
     def __init__(
-        self, database: Database, engine: Engine, *, untaken: Untaken, options: RelayOptions | None = None
+        self,
+        database: Database,
+        engine: Engine,
+        *,
+        untaken: Untaken,
+        tasks: Mapping[str, Task] | None = None,
+        options: RelayOptions | None = None,
     ) -> None:
         self._database = database
         self._engine = engine
         self._untaken = untaken
+        self._tasks = tasks or {}
         self._options = options or RelayOptions()
         self.table = OutboxTable(database)
         self.counters = RelayCounters()
         self._settler = Settler(self.table)
         self._in_hand: dict[int, RowInHand] = {}
         self._wake = asyncio.Event()
-        self._timers: list[float] = []
+        self._timers = Timers()
         self._hungry = False
         self._paused_until_s = 0.0
         self._pause_s = 0.0
@@ -173,42 +180,51 @@ class Relay:
                     async with asyncio.timeout(self._paused_until_s - now_s):
                         await self._closed.wait()
                 continue
-            limit, full_lanes = self._room(now_s)
-            self._hungry = limit == 0 or bool(full_lanes)
-            if limit > 0 and await self._claim(limit, full_lanes):
+            limit, full = self._room(now_s)
+            self._hungry = limit == 0 or bool(full)
+            if limit == 0:
+                # What woke us is waited for again: who ends a row wakes the hungry. Waiting for what is there already
+                # would not let anybody else run.
+                self._wake.clear()
+            elif await self._claim(limit, full):
                 continue
-            await self._wait(self._nothing_before_s(limit))
+            await self._wait(self._nothing_before_s())
 
-    async def _claim(self, limit: int, full_lanes: list[str]) -> bool:
+    async def _claim(self, limit: int, full: FullLanes) -> bool:
         """Take rows. True when there may be more that can be taken now."""
         self._wake.clear()
         probing = self._pause_s > 0
-        while self._timers and self._timers[0] <= time.monotonic():
-            heapq.heappop(self._timers)
+        self._timers.forget_gone()
         try:
-            rows = await self.table.claim(1 if probing else limit, lease_s=self._options.lease_s, full_lanes=full_lanes)
+            limit = 1 if probing else limit
+            rows, more = await self._claimed(limit, full)
         except Unavailable as problem:
             self._pause(problem)
             return True
         for row in rows:
             self._take(row)
-        return len(rows) == limit and not probing
+        return more and not probing
 
-    def _room(self, now_s: float) -> tuple[int, list[str]]:
+    async def _claimed(self, limit: int, full: FullLanes) -> tuple[list[ClaimedRow], bool]:
+        """Rows of lanes that have room. Raises Unavailable."""
+        if full:
+            return await self.table.claim_around(full, limit, lease_s=self._options.lease_s)
+        rows = await self.table.claim(limit, lease_s=self._options.lease_s)
+        return rows, len(rows) == limit
+
+    def _room(self, now_s: float) -> tuple[int, FullLanes]:
         """How many rows to take now, and the lanes that have enough."""
         slots = self._options.concurrency
         young = sum(1 for hand in self._in_hand.values() if now_s - hand.started_s < YOUNG_S)
-        lanes = Counter(hand.row.lane for hand in self._in_hand.values() if hand.row.lane)
-        full_lanes = [lane for lane, count in lanes.items() if count >= self._options.lane_max]
+        full = full_lanes([hand.row.lane for hand in self._in_hand.values()], slots=slots)
         free = min(slots - young, slots * SLOW_FACTOR - len(self._in_hand), self._options.lane_max)
-        return max(0, free), full_lanes
+        return max(0, free), full
 
-    def _nothing_before_s(self, limit: int) -> float:
+    def _nothing_before_s(self) -> float:
         """How long to wait when nobody wakes us."""
-        wait_s = self._options.poll_s if limit > 0 else LOOK_AGAIN_S
-        if self._timers:
-            wait_s = min(wait_s, self._timers[0] - time.monotonic())
-        return max(0.0, wait_s)
+        # While lanes are full a claim sees a part of the others only: soon look at the next part.
+        wait_s = min(self._options.poll_s, LOOK_AGAIN_S) if self._hungry else self._options.poll_s
+        return max(0.0, min(wait_s, self._timers.next_in_s()))
 
     async def _wait(self, duration_s: float) -> None:
         with suppress(TimeoutError):
@@ -230,6 +246,9 @@ class Relay:
         self.counters.claimed += 1
         if row.kind != Kind.WAKE and row.attempts == 0:
             self.counters.age_s = row.age_s
+            if row.kind != Kind.CHECKOUT:
+                # That one may be written long before it is due.
+                METRICS.outbox_dispatch_s.observe(row.age_s, (row.kind,))
         before = self._in_hand.get(row.seq)
         if before is not None:
             # Our own lease ran out unnoticed: what is still running for it does not count any more.
@@ -260,17 +279,15 @@ class Relay:
         try:
             taken = await self._perform(hand)
             await self._settle(hand, taken)
-        except Unavailable as problem:
-            self._pause(problem)
-            await self._give_back(hand, PutBack(hand.row, self._pause_s or PAUSE_MIN_S))
         except TryLater as later:
             await self._give_back(hand, PutBack(hand.row, later.delay_s))
         except LeaseLost:
             self._lose(hand)
         except Exception as problem:  # noqa: BLE001 - whatever one row does, the others go on
-            if is_unavailable(problem):
+            if isinstance(problem, Unavailable) or is_unavailable(problem):
                 self._pause(problem)
-                await self._give_back(hand, PutBack(hand.row, self._pause_s or PAUSE_MIN_S))
+                # Due at once: it is this relay that pauses, another one's connection may be well.
+                await self._give_back(hand, PutBack(hand.row, 0))
             else:
                 await self._fail(hand, problem)
 
@@ -284,8 +301,12 @@ class Relay:
                 return await self._signal(SignalWorkflow.from_json(payload), hand)
             case Kind.WAKE:
                 return await self._engine.wake(int(payload["version"]), hand)
-            case _:
-                raise ContractViolation("outbox: there is no such kind")
+            case kind:
+                task = self._tasks.get(kind)
+                if task is None:
+                    raise ContractViolation("outbox: there is no such kind")
+                await task(payload, hand)
+                return Taken()
 
     async def _signal(self, signal: SignalWorkflow, hand: RowInHand) -> Taken:
         answer = await self._engine.signal(signal, hand)
@@ -311,6 +332,7 @@ class Relay:
             await self._give_back(hand, PutBack(hand.row, 0))
             return
         self.counters.dispatched += 1
+        METRICS.outbox_rows.add((hand.row.kind, "done"))
         if taken.advance is not None and taken.advance.wake_at_s is not None:
             self._remember_timer(taken.advance.wake_at_s - hand.now_s())
         if settled.more:
@@ -323,6 +345,7 @@ class Relay:
         delay_s = _about(min(self._options.failure_delay_min_s * 2**row.attempts, FAILURE_DELAY_MAX_S))
         self.counters.failed += 1
         context = {"outboxId": str(row.id), "workflowId": row.key, "kind": row.kind, "failures": failures}
+        METRICS.outbox_rows.add((row.kind, "parked" if park else "failed"))
         if park:
             self.counters.parked += 1
             _log.error("an outbox row is parked after %d failures: %s", failures, error, extra=context)
@@ -349,6 +372,7 @@ class Relay:
 
     def _lose(self, hand: RowInHand) -> None:
         self.counters.lost += 1
+        METRICS.outbox_rows.add((hand.row.kind, "lost"))
         _log.warning("the lease of an outbox row ran out: %s %s", hand.row.kind, hand.row.key)
 
     def _end(self, hand: RowInHand) -> None:
@@ -359,13 +383,9 @@ class Relay:
             hand.task.cancel()
 
     def _remember_timer(self, delay_s: float) -> None:
-        if delay_s <= 0:
+        """A row is due then; wake up for it if nothing else comes before."""
+        if delay_s <= 0 or self._timers.remember(delay_s):
             self._wake.set()
-        elif delay_s < TIMER_HORIZON_S and len(self._timers) < TIMERS_MAX:
-            due_s = time.monotonic() + delay_s + TIMER_SLACK_S
-            heapq.heappush(self._timers, due_s)
-            if self._timers[0] == due_s:
-                self._wake.set()
 
     # ---------------------------------------------------------------------------------------------------------- helpers
 

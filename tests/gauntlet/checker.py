@@ -14,7 +14,9 @@ from payloops.events.store import EventStore
 from payloops.projections.verify import verify
 from payloops.workflows_bridge.processors.amounts import from_stripe
 from tests.gauntlet.client import Acknowledged
+from tests.gauntlet.service import Service
 from tests.gauntlet.shop import Shop
+from tests.gauntlet.webhook_checker import webhook_problems
 
 SETTLE_WITHIN_S: Final = 75.0
 LOOK_EVERY_S: Final = 0.2
@@ -25,9 +27,17 @@ _UNSETTLED: Final = """
 SELECT
     (SELECT count(*) FROM orders WHERE status = 'processing' OR outcome_unknown)
     + (SELECT count(*) FROM refunds WHERE status = 'pending')
-    + (SELECT count(*) FROM transactions WHERE status = 'pending' AND type <> 'authorization'),
-    (SELECT count(*) FROM outbox WHERE parked_at IS NULL AND (kind <> 'wake' OR due_at < now() + interval '1 minute')),
+    + (SELECT count(*) FROM transactions WHERE status = 'pending' AND type NOT IN ('authorization', 'dispute')),
+    (SELECT count(*) FROM outbox
+        WHERE parked_at IS NULL AND (kind NOT IN ('wake', 'checkout') OR due_at < now() + interval '1 minute')),
     (SELECT count(*) FROM outbox WHERE parked_at IS NOT NULL)
+"""
+_UNDECIDED: Final = """
+SELECT 'order', id::text, status FROM orders WHERE status = 'processing' OR outcome_unknown
+UNION ALL SELECT 'refund', order_id::text, status FROM refunds WHERE status = 'pending'
+UNION ALL SELECT type, order_id::text, status FROM transactions
+    WHERE status = 'pending' AND type NOT IN ('authorization', 'dispute')
+LIMIT 6
 """
 _ORDERS: Final = """
 SELECT id::text, status, amount, amount_captured, amount_refunded FROM orders WHERE merchant_id = %s
@@ -100,6 +110,19 @@ async def check(*shops: Shop, settle_within_s: float = SETTLE_WITHIN_S, other_or
     return verdict
 
 
+async def check_tables(service: Service) -> int:
+    """Only that the log folded again gives the tables; the events that it has. Raises Broken."""
+    database = Database(service.app_dsn, min_size=1, max_size=2, application_name="payloops-gauntlet")
+    await database.open(wait_s=20.0)
+    try:
+        report = await verify(database, EventStore(database))
+    finally:
+        await database.close()
+    if report.violations or report.differences:
+        raise Broken("\n".join(map(str, (*report.violations, *report.differences))))
+    return report.events
+
+
 async def _settle(database: Database, within_s: float) -> list[str]:
     deadline_s = time.monotonic() + within_s
     while True:
@@ -108,7 +131,9 @@ async def _settle(database: Database, within_s: float) -> list[str]:
             return [f"{parked} outbox rows are parked"] if parked else []
         if time.monotonic() > deadline_s:
             left = await _rows(database, "SELECT kind, key, due_at - now(), attempts, last_error FROM outbox LIMIT 5")
-            return [f"not settled after {within_s:g} s: {moving} undecided, {due} rows due, {parked} parked: {left}"]
+            undecided = await _rows(database, _UNDECIDED)
+            counted = f"{moving} undecided {undecided}, {due} rows due, {parked} parked: {left}"
+            return [f"not settled after {within_s:g} s: {counted}"]
         await asyncio.sleep(LOOK_EVERY_S)
 
 
@@ -123,6 +148,7 @@ async def _check_shop(database: Database, shop: Shop, verdict: Verdict, *, other
     problems += _books(orders, refunds, ledger)
     if not other_orders and len(orders) != shop.orders_made:
         problems.append(f"{shop.orders_made} orders were acknowledged, {len(orders)} exist")
+    problems += await webhook_problems(database, shop)
     problems += await _replays(shop)
     verdict.orders += len(orders)
     verdict.refunds += len(refunds)

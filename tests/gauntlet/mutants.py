@@ -8,10 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.gauntlet.mutants_access import ACCESS_MUTANTS
+from tests.gauntlet.mutants_checkout import CHECKOUT_MUTANTS
+from tests.gauntlet.mutants_webhooks import WEBHOOK_MUTANTS
+from tests.gauntlet.planted import Mutant
 from tests.gauntlet.service import ROOT
 
 TEST_WITHIN_S: Final = 240.0
@@ -20,26 +23,22 @@ SURVIVED: Final = "SURVIVED"
 CAUGHT: Final = 1
 """pytest's status for failed tests; any other one says that the tests could not be run."""
 
-_APPEND: Final = "payloops/migrations/0004_append.sql"
+_APPEND: Final = "payloops/migrations/0016_append.sql"
 _OUTBOX: Final = "payloops/workflows_bridge/outbox.sql"
 _STORE: Final = "tests/integration/store/test_append.py"
 _AMBIGUOUS: Final = "tests/integration/store/test_ambiguous_commits.py"
 _FENCES: Final = "tests/faults/test_fences.py"
 _ROWS: Final = "tests/faults/test_rows.py"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """``old`` stands exactly once in ``file``; with ``new`` in its place one of ``tests`` must fail."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
+_PREPARED: Final = "tests/integration/test_prepared_statement.py"
+_HTTP: Final = "tests/integration/http"
+_DELIVERIES: Final = "payloops/workflows_bridge/deliveries"
+_SENDER: Final = "tests/deliveries/test_sender.py"
 
 
 MUTANTS: Final = (
+    *WEBHOOK_MUTANTS,
+    *ACCESS_MUTANTS,
+    *CHECKOUT_MUTANTS,
     Mutant(
         "no version check in append_batch",
         _APPEND,
@@ -88,6 +87,62 @@ MUTANTS: Final = (
         "HAVING count(*) = count(s.notification_id));",
         "HAVING count(s.notification_id) > 0);",
         (f"{_STORE}::test_a_part_of_a_command_in_the_log_is_not_the_command",),
+    ),
+    Mutant(
+        "an order of the other mode can be read",
+        "payloops/projections/views.sql",
+        "ON o.merchant_id = q.merchant AND (q.key IS NULL OR o.test_mode <> a.live);",
+        "ON o.merchant_id = q.merchant;",
+        (f"{_HTTP}/test_modes.py",),
+    ),
+    Mutant(
+        "an order of the other mode or merchant can be changed",
+        "payloops/commands/handlers.py",
+        "return owner in {None, self.merchant_id} and (live is None or self.live in {None, live})",
+        "return True",
+        (f"{_HTTP}/test_modes.py",),
+    ),
+    Mutant(
+        "a processor of the other mode takes the payment",
+        "payloops/commands/order.py",
+        "return tuple(option for option in options if option.test_mode == facts.test_mode)",
+        "return options",
+        ("tests/unit/domain/test_order_rules.py",),
+    ),
+    Mutant(
+        "a token that was signed out still holds",
+        "payloops/projections/tokens.sql",
+        "WHERE r.token_id = %(token)s));",
+        "WHERE r.token_id = %(token)s AND false));",
+        (f"{_HTTP}/test_accounts.py",),
+    ),
+    Mutant(
+        "a token of an earlier version still holds",
+        "payloops/projections/tokens.sql",
+        "AND m.token_version = %(version)s",
+        "AND m.token_version >= %(version)s",
+        (f"{_HTTP}/test_accounts.py",),
+    ),
+    Mutant(
+        "a limit counts what came before it was locked",
+        "payloops/migrations/0010_accounts.sql",
+        "RETURNING r.hits INTO v_hits;",
+        "RETURNING '{}'::timestamptz[] INTO v_hits;",
+        (f"{_HTTP}/test_rate_limits.py",),
+    ),
+    Mutant(
+        "whatever a client writes into X-Forwarded-For is its address",
+        "payloops/http/client_address.py",
+        "        if not _is_of(address, trusted):\n            break\n",
+        "",
+        ("tests/unit/http/test_client_address.py",),
+    ),
+    Mutant(
+        "tries to sign in are counted after the hash",
+        "payloops/http/dashboard/accounts.py",
+        "    await services.rate_limits.admit_login(email_digest)\n",
+        "",
+        (f"{_HTTP}/test_rate_limits.py",),
     ),
     Mutant(
         "a broken connection counts as a failed commit",
@@ -153,8 +208,29 @@ MUTANTS: Final = (
         ("tests/faults/test_silence.py",),
     ),
     Mutant(
+        "a socket's last words are the last that is listened for",
+        "payloops/db/prepared.py",
+        "            else:\n                self._loop.call_soon(self._watch_again)\n",
+        "            else:\n                pass\n",
+        (f"{_PREPARED}::test_a_socket_that_breaks_after_its_last_words_is_noticed",),
+    ),
+    Mutant(
+        "a call waits for the socket alone",
+        "payloops/db/prepared.py",
+        "call_later(timeout_s, self.sever)",
+        "call_later(timeout_s, lambda: sever(self._connection))",
+        (f"{_PREPARED}::test_a_server_that_is_silent_for_good_ends_the_call_in_time",),
+    ),
+    Mutant(
+        "look-ups are planned as the statistics of the moment say",
+        _APPEND,
+        ") LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS",
+        ") LANGUAGE plpgsql AS",
+        ("tests/integration/store/test_append_plans.py",),
+    ),
+    Mutant(
         "each silent connection must be found out by itself",
-        "payloops/db.py",
+        "payloops/db/database.py",
         "                    await self._pool.drain()",
         "                    pass",
         ("tests/faults/test_silence.py",),
@@ -169,22 +245,22 @@ MUTANTS: Final = (
     Mutant(
         "another merchant's order can be changed",
         "payloops/commands/handlers.py",
-        "if self.guard is not None and owner is not None and owner != self.guard.merchant_id:",
-        "if False:",
+        "return owner in {None, self.merchant_id} and (live is None or self.live in {None, live})",
+        "return live is None or self.live in {None, live}",
         (f"{_ROWS}::test_row[I2]",),
     ),
     Mutant(
         "another merchant's order can be read",
         "payloops/projections/views.sql",
-        "(SELECT * FROM orders r WHERE r.id = q.id LIMIT 1) o ON o.merchant_id = q.merchant;",
-        "(SELECT * FROM orders r WHERE r.id = q.id LIMIT 1) o ON true;",
+        "ON o.merchant_id = q.merchant AND (q.key IS NULL OR o.test_mode <> a.live);",
+        "ON q.key IS NULL OR o.test_mode <> a.live;",
         (f"{_ROWS}::test_row[I2]",),
     ),
     Mutant(
         "idempotency keys of all merchants are one",
         "payloops/commands/idempotency.py",
-        "scope = orjson.dumps([str(merchant_id), method, path, key])",
-        "scope = orjson.dumps([method, path, key])",
+        'scope = orjson.dumps([str(merchant_id), method, path, key, *(["live"] if live else [])])',
+        'scope = orjson.dumps([method, path, key, *(["live"] if live else [])])',
         (f"{_ROWS}::test_row[C3]",),
     ),
     Mutant(
@@ -228,6 +304,62 @@ MUTANTS: Final = (
         "if escaped or needs_exact_parse or strings * 2 != body.count(b'\"'):",
         "if needs_exact_parse:",
         (f"{_ROWS}::test_row[I1]",),
+    ),
+    Mutant(
+        "readiness does not look at Temporal",
+        "payloops/bootstrap/readiness.py",
+        '    if trouble is not None:\n        return CheckResult("degraded", f"{trouble} Payments',
+        '    if False:\n        return CheckResult("degraded", f"{trouble} Payments',
+        (f"{_ROWS}::test_row[K5]",),
+    ),
+    Mutant(
+        "webhooks go to any address",
+        f"{_DELIVERIES}/sender.py",
+        "        if reason is not None:\n            course",
+        "        if False:\n            course",
+        ("tests/deliveries/test_sender_addresses.py::test_a_name_that_rebinds_after_it_was_looked_at",),
+    ),
+    Mutant(
+        "webhooks follow redirects",
+        f"{_DELIVERIES}/sender.py",
+        "allow_redirects=False",
+        "allow_redirects=True",
+        (f"{_SENDER}::test_redirects_are_not_followed",),
+    ),
+    Mutant(
+        "webhooks of one order overtake each other",
+        f"{_DELIVERIES}/deliverer.py",
+        "if receiver.others_first and not now:",
+        "if False:",
+        ("tests/deliveries/test_delivering.py::test_an_orders_events_come_in_order_even_under_failure",),
+    ),
+    Mutant(
+        "a webhook is sent again after its attempt was recorded",
+        f"{_DELIVERIES}/deliverer.py",
+        'now = bool(told.get("now")) and state.facts.attempts',
+        'now = bool(told.get("now")) and 0',
+        ("tests/deliveries/test_retries.py::test_a_retry_that_is_written_twice_sends_once_more",),
+    ),
+    Mutant(
+        "another merchant's event can be sent",
+        f"{_DELIVERIES}/outside.py",
+        "if event is None or errand.merchant_id not in (None, event.merchant_id):",
+        "if event is None:",
+        ("tests/deliveries/test_outside.py::test_another_merchants_event_is_not_sent_in_ones_name",),
+    ),
+    Mutant(
+        "all who wait for a failing endpoint try at once",
+        f"{_DELIVERIES}/health.sql",
+        "AND open_until <= now() AND (probe_until IS NULL OR probe_until <= now())",
+        "AND open_until <= now()",
+        ("tests/deliveries/test_health.py::test_one_of_many_tries",),
+    ),
+    Mutant(
+        "one merchant's receivers take all slots",
+        "payloops/workflows_bridge/lanes.py",
+        "if count >= group_max",
+        "if False",
+        ("tests/unit/test_lanes.py",),
     ),
 )
 

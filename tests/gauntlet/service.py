@@ -25,14 +25,13 @@ from payloops.config import Settings
 from payloops.embedded_postgres import EmbeddedPostgres
 from payloops.migrations.runner import migrate
 from tests.parts import open_directory
+from tests.ports import held_ports
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 HOST: Final = "127.0.0.1"
 START_WITHIN_S: Final = 60.0
 STOP_WITHIN_S: Final = 10.0
 ASK_EVERY_S: Final = 0.05
-PORTS: Final = range(20_000, 32_000)
-"""Below those that the kernel gives to outgoing connections."""
 LOG_TAIL_BYTES: Final = 4000
 MISUSED: Final = 2
 """The status of a part that refuses its settings, a taken port among them."""
@@ -41,6 +40,8 @@ QUICK: Final[Mapping[str, str]] = {
     "OUTBOX_LEASE_S": "2",
     "PROCESSOR_TIMEOUT_S": "2",
     "PAY_WAIT_S": "0.5",
+    # The rows' merchants come through a proxy, each from an address of its own.
+    "TRUSTED_PROXIES": "127.0.0.0/8",
     "LOG_LEVEL": "info",
     "LOG_FORMAT": "json",
 }
@@ -214,24 +215,6 @@ def _environ(settings: Mapping[str, str]) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT)} | dict(settings)
 
 
-def free_ports(count: int) -> int:
-    """The first of ``count`` ports in a row that nobody has."""
-    for _ in range(1000):
-        first = secrets.choice(PORTS)
-        if all(_is_free(first + place) for place in range(count)):
-            return first
-    raise NotReady("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
 def _wait_for_port(part: Part, port: int) -> None:
     deadline_s = time.monotonic() + START_WITHIN_S
     while time.monotonic() < deadline_s:
@@ -246,9 +229,8 @@ def _wait_for_port(part: Part, port: int) -> None:
 @contextlib.contextmanager
 def prepared(*, disk: Path | None = None, **settings: str) -> Iterator[Service]:
     """A service with a database (on that disk, if one is given) and settings, and no part running yet."""
-    with open_directory() as directory:
+    with open_directory() as directory, held_ports(3) as first:
         postgres = embedded_postgres.start(disk or directory)
-        first = free_ports(3)
         service = Service(
             directory,
             postgres,

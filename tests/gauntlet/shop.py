@@ -8,10 +8,11 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tests.gauntlet.client import Answer, Client, new_session
+from tests.gauntlet.hooks import Hook
 from tests.gauntlet.service import Service
 
 OUTCOME_WITHIN_S: Final = 60.0
@@ -32,7 +33,12 @@ class Shop:
     dashboard: Client
     merchant_id: str
     account: str
+    password: str = field(default="", repr=False)
     orders_made: int = 0
+    other_accounts: list[str] = field(default_factory=list)
+    """At other processors, where it has payments too."""
+    hooks: list[Hook] = field(default_factory=list)
+    """Its webhook endpoints that must have been told everything, once all is settled."""
 
     async def order(self, rng: random.Random, **fields: Any) -> dict[str, Any]:
         body = {"amount": rng.randint(100, AMOUNT_MAX), "currency": "USD", **fields}
@@ -109,9 +115,17 @@ class Shop:
         )
 
     async def ledger(self) -> dict[str, Any]:
-        """What the processor holds of this merchant."""
+        """What the processors hold of this merchant."""
+        found = await self._ledger_of(self.account)
+        for account in self.other_accounts:
+            more = await self._ledger_of(account)
+            found["payments"] += more["payments"]
+            found["refunds"] += more["refunds"]
+        return found
+
+    async def _ledger_of(self, account: str) -> dict[str, Any]:
         async with self.api.http.get(
-            f"{self.service.sandbox_url}/_sandbox/ledger", params={"account": self.account}
+            f"{self.service.sandbox_url}/_sandbox/ledger", params={"account": account}
         ) as answer:
             found: dict[str, Any] = await answer.json()
             return found
@@ -140,16 +154,19 @@ async def opened(service: Service) -> AsyncIterator[Shop]:
 
 async def open_shop(service: Service, anonymous: Client) -> Shop:
     """A new merchant, over the connections of a client."""
-    email = f"shop-{secrets.token_hex(8)}@example.com"
-    told = {"name": "Gauntlet", "email": email, "password": secrets.token_urlsafe(12)}
-    registered = (await _expect(anonymous, 201, "POST", "/api/auth/register", told)).body
-    token = {"Authorization": f"Bearer {registered['token']}"}
+    email = f"shop-x{secrets.token_hex(8)}@example.com"
+    password = secrets.token_urlsafe(12)
+    told = {"name": "Gauntlet", "email": email, "password": password}
+    from_here = {"X-Forwarded-For": f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.{secrets.randbelow(256)}"}
+    arriving = Client(anonymous.http, service.base_url, from_here)
+    registered = (await _expect(arriving, 201, "POST", "/api/auth/register", told)).body
+    token = {"Authorization": f"Bearer {registered['token']}", **from_here}
     dashboard = Client(anonymous.http, service.base_url, token)
     made = (await _expect(dashboard, 201, "POST", "/api/api-keys", {"name": "gauntlet"})).body
     account = f"sk_test_{secrets.token_hex(12)}"
     await _expect(dashboard, 200, "POST", "/api/processors/stripe", {"credentials": {"secretKey": account}})
     api = Client(anonymous.http, service.base_url, {"X-API-Key": made["secret"]})
-    return Shop(service, api, dashboard, registered["merchant"]["id"], account)
+    return Shop(service, api, dashboard, registered["merchant"]["id"], account, password)
 
 
 async def _expect(client: Client, status: int, method: str, path: str, body: Any) -> Answer:

@@ -6,6 +6,9 @@ command line runs. A crash is a real ``kill -9`` of the process by itself.
 crash:POINT:N     dies when POINT is passed for the Nth time
 skew:SECONDS      the process's clock is that far ahead (behind, if negative)
 schedule:quick    the workflows' times in tenths of seconds instead of minutes
+deliveries:quick  webhooks are tried again after tenths of seconds, and a receiver has a second and a half
+names:loopback    every name under .example leads to this machine
+names:nowhere     every name does, so that with loopback refused nothing goes out
 impatient:N       a row is parked after N failures that follow each other quickly
 """
 
@@ -27,8 +30,13 @@ from payloops.events.store.store import EventStore
 from payloops.values import SystemClock
 from payloops.workflows_bridge import embedded_relay
 from payloops.workflows_bridge.activities import Activities
+from payloops.workflows_bridge.deliveries import parts
+from payloops.workflows_bridge.deliveries.health import Limits
+from payloops.workflows_bridge.deliveries.parts import DeliveryOptions
+from payloops.workflows_bridge.deliveries.resolver import system_lookup
+from payloops.workflows_bridge.deliveries.sender import Sender
 from payloops.workflows_bridge.machines.registry import Machines, machines
-from payloops.workflows_bridge.machines.schedule import Schedule
+from payloops.workflows_bridge.machines.schedule import DeliverySchedule, Schedule
 from payloops.workflows_bridge.outbox_table import OutboxTable
 from payloops.workflows_bridge.relay import Relay, RelayOptions
 from payloops.workflows_bridge.settling import Settler
@@ -42,6 +50,8 @@ QUICK_SCHEDULE: Final = Schedule(
     daily_s=1.0,
     quick_retries_s=(0.1, 0.1),
 )
+QUICK_DELIVERIES: Final = DeliverySchedule(steps_s=(0.3, 0.3, 0.3, 0.3, 0.3), turn_wait_s=60.0, room_wait_s=0.05)
+QUICK_TIMEOUT_S: Final = 1.5
 
 Method = Callable[..., Awaitable[Any]]
 Wrap = Callable[[Method, Callable[[], None]], Method]
@@ -132,10 +142,36 @@ def _impatient(failures: str) -> None:
     Relay.__init__ = with_little_patience  # type: ignore[method-assign]
 
 
+def _deliveries(name: str) -> None:
+    if name != "quick":
+        raise ValueError(name)
+    limits = Limits(failures_max=10, open_min_s=0.5, open_max_s=1.0, probe_s=3.0, probe_look_s=0.2)
+
+    def quick_options(**given: Any) -> DeliveryOptions:
+        return DeliveryOptions(schedule=QUICK_DELIVERIES, timeout_s=QUICK_TIMEOUT_S, limits=limits, **given)
+
+    parts.DeliveryOptions = quick_options  # type: ignore[misc, assignment]
+
+
+def _names(name: str) -> None:
+    if name not in {"loopback", "nowhere"}:
+        raise ValueError(name)
+
+    def here(host: str) -> list[str]:
+        return ["127.0.0.1"] if name == "nowhere" or host.endswith(".example") else system_lookup(host)
+
+    def leading_here(*given: Any, **named: Any) -> Sender:
+        return Sender(*given, **{**named, "lookup": here})
+
+    parts.Sender = leading_here  # type: ignore[attr-defined, assignment]
+
+
 DEEDS: Final[dict[str, Callable[..., None]]] = {
     "crash": _crash,
     "skew": _skew,
     "schedule": _schedule,
+    "deliveries": _deliveries,
+    "names": _names,
     "impatient": _impatient,
 }
 

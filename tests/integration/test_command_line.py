@@ -18,6 +18,7 @@ from payloops.config import Settings
 from payloops.errors import ConfigurationError
 from tests.databases import TestDatabase
 from tests.parts import open_directory
+from tests.ports import HOST, held_ports
 
 
 @pytest.fixture(autouse=True)
@@ -114,12 +115,18 @@ def test_a_taken_port_stops_the_start(
 
 
 def test_a_taken_sandbox_port_stops_the_start(
-    taken_port: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(surroundings, "_PORT_RETRY_S", 0.0)
-    for first in (taken_port, taken_port - 1):
-        assert run(["up"], {"PORT": "64000", "SANDBOX_PORT": str(first)}) == 2
-        assert capsys.readouterr().err.startswith(f"payloops: SANDBOX_PORT: port {taken_port} ")
+    with held_ports(2) as free, socket.socket() as listener:
+        taken = free + 1
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((HOST, taken))
+        listener.listen()
+        for first in (taken, free):
+            assert run(["up"], {"PORT": "64000", "SANDBOX_PORT": str(first)}) == 2
+            assert capsys.readouterr().err.startswith(f"payloops: SANDBOX_PORT: port {taken} ")
 
 
 def test_an_address_that_is_not_ours_is_named() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from psycopg_pool import PoolTimeout
 
 from payloops import embedded_postgres
@@ -36,6 +38,27 @@ async def test_connections_are_limited_and_named(database: Database) -> None:
         assert await scalar(connection, "SHOW idle_in_transaction_session_timeout") == "10s"
     assert database.stats()["pool_max"] == 8
     assert repr(database) == "Database('payloops-test')"
+
+
+async def test_queries_are_not_compiled_on_a_server_that_would_unless_the_url_says_so(
+    database_url: str, owner_database_url: str
+) -> None:
+    with psycopg.connect(owner_database_url, autocommit=True) as owner:
+        owner.execute(sql.SQL("ALTER DATABASE {} SET jit = on").format(sql.Identifier(owner.info.dbname)))
+    with psycopg.connect(database_url) as plain:
+        assert plain.execute("SHOW jit").fetchone() == ("on",)
+    for given, expected in (("", "off"), ("-c work_mem=5MB", "off"), ("-c jit=on -c work_mem=5MB", "on")):
+        database = Database(make_conninfo(database_url, options=given), max_size=1)
+        await database.open(wait_s=PATIENCE_S)
+        try:
+            async with database.connection() as pooled, await database.connect() as own:
+                for connection in (pooled, own):
+                    assert await scalar(connection, "SHOW jit") == expected, given
+                    assert await scalar(connection, "SHOW statement_timeout") == "5s"
+                    if given:
+                        assert await scalar(connection, "SHOW work_mem") == "5MB"
+        finally:
+            await database.close()
 
 
 async def test_a_statement_that_takes_too_long_is_ended(database_url: str) -> None:
@@ -146,7 +169,7 @@ async def test_listening_yields_notices_and_says_when_it_began(
 
 
 async def test_a_quiet_listener_looks_after_its_connection(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payloops.db._LISTEN_HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("payloops.db.database._LISTEN_HEARTBEAT_S", 0.02)
     async with aclosing(database.listen("one")) as notices:
         assert await next_of(notices) == ("", "")
         waiting = asyncio.ensure_future(anext(notices))
@@ -158,8 +181,8 @@ async def test_a_quiet_listener_looks_after_its_connection(database: Database, m
 
 async def test_a_stopped_server_is_given_up_on(own_server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer that neither answers nor goes away must not hold a caller longer than the check's own limit."""
-    monkeypatch.setattr("payloops.db.CONNECT_TIMEOUT_S", 0.2)
-    monkeypatch.setattr("payloops.db._CHECK_AFTER_IDLE_S", 0.0)
+    monkeypatch.setattr("payloops.db.database.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("payloops.db.database._CHECK_AFTER_IDLE_S", 0.0)
     server = embedded_postgres.start(own_server)
     database = Database(server.app_dsn, max_size=1)
     await database.open(wait_s=PATIENCE_S)

@@ -17,6 +17,7 @@ from payloops.events.base import Sealed
 from payloops.values import new_id
 from tests.databases import TestDatabase
 from tests.integration.handlers.world import MERCHANT, Process, pay, process, rename
+from tests.integration.http.world import SETTINGS, open_api
 from tests.integration.store.appends import append, query
 
 
@@ -44,7 +45,7 @@ class Terminal:
     """Where the operator types and reads."""
 
     def __init__(self, database: TestDatabase, capsys: pytest.CaptureFixture[str]) -> None:
-        self._environ = {
+        self.environ = {
             "DATABASE_URL": database.app_dsn,
             "JWT_SECRET": "j" * 32,
             "ENCRYPTION_KEY": "e" * 32,
@@ -55,7 +56,7 @@ class Terminal:
     async def type(self, *argv: str) -> tuple[int, list[str]]:
         """The status and the lines that were printed."""
         self._capsys.readouterr()
-        status = await asyncio.to_thread(run, argv, self._environ)
+        status = await asyncio.to_thread(run, argv, self.environ)
         said = self._capsys.readouterr()
         self.errors = said.err
         return status, said.out.splitlines()
@@ -85,6 +86,24 @@ async def test_differences_are_named_without_what_is_sealed(
     assert f'DIFFERS orders {order_id}: description is "x", not absent' in lines
     assert f'DIFFERS api_keys {shop.api_key_id}: the row is absent, not "a row"' in lines
     assert lines[-1] == "3 differences, 0 broken rules"
+
+
+async def test_orders_that_no_address_leads_to_are_indexed(
+    test_database: TestDatabase, terminal: Terminal, database: Database
+) -> None:
+    async with open_api(test_database) as api:
+        merchant = await api.merchant()
+        order = await api.new_order(merchant, customerEmail="jane@shop.example")
+    terminal.environ["ENCRYPTION_KEY"] = SETTINGS["ENCRYPTION_KEY"]
+    await query(database, "DELETE FROM order_emails RETURNING order_id")
+    status, lines = await terminal.type("projections", "verify")
+    assert (status, f'DIFFERS order_emails {order["id"]}: the row is absent, not "a row"' in lines) == (1, True)
+    for written in (1, 0):
+        status, lines = await terminal.type("projections", "index-emails")
+        assert (status, lines[-1]) == (0, f"{written} orders more are found by their customers' addresses")
+    status, lines = await terminal.type("projections", "verify")
+    assert (status, lines[-1]) == (0, "ok")
+    assert "  order_emails: 1 rows" in lines
 
 
 async def test_the_trail_of_an_order(here: Process, shop: Guard, terminal: Terminal) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 
 from payloops.config import Settings
 from tests.parts import open_directory
+from tests.ports import HeldPorts, held_ports
 
 pytestmark = pytest.mark.slow
 
@@ -28,29 +28,12 @@ BACK_S = 30
 STOP_S = 10
 
 
-def free_ports(count: int) -> int:
-    """The first of ``count`` neighbouring ports that are free now."""
-    for first in range(21_000 + os.getpid() % 500 * 50, 60_000, 10):
-        probes: list[socket.socket] = []
-        try:
-            for port in range(first, first + count):
-                probes.append(socket.socket())
-                probes[-1].bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        else:
-            return first
-        finally:
-            for probe in probes:
-                probe.close()
-    raise AssertionError("no free ports")
-
-
 class Up:
     """A running ``payloops up``."""
 
     def __init__(self, data_dir: Path, **settings: str) -> None:
-        self.port = free_ports(3)
+        self._ports = HeldPorts(3)
+        self.port = self._ports.first
         self.data_dir = data_dir
         self.base_url = f"http://127.0.0.1:{self.port}"
         kept = {name: value for name, value in os.environ.items() if name not in Settings.variables()}
@@ -142,6 +125,7 @@ class Up:
             self.close()
 
     def close(self) -> None:
+        self._ports.close()
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -245,11 +229,16 @@ def test_several_api_processes_share_the_port(directory: Path) -> None:
 
 def test_a_signal_during_the_start_is_an_orderly_stop(directory: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if name not in Settings.variables()}
-    port = free_ports(3)
-    environ |= {"PORT": str(port), "SANDBOX_PORT": str(port + 1), "PAYLOOPS_DATA": str(directory / "data")}
-    with subprocess.Popen(
-        [sys.executable, "-m", "payloops", "up"], env=environ, cwd=directory, stdin=subprocess.DEVNULL
-    ) as starting:
+    environ |= {"PAYLOOPS_DATA": str(directory / "data")}
+    with (
+        held_ports(3) as port,
+        subprocess.Popen(
+            [sys.executable, "-m", "payloops", "up"],
+            env=environ | {"PORT": str(port), "SANDBOX_PORT": str(port + 1)},
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+        ) as starting,
+    ):
         lock = directory / "data" / "postgres" / "owner.lock"
         deadline_s = time.monotonic() + START_S
         while not lock.exists():

@@ -102,8 +102,8 @@ async def test_nobody_listens(http: aiohttp.ClientSession) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    with pytest.raises(NotExecuted):
-        await ask(Transport(http, timeout_s=5), f"http://127.0.0.1:{port}")
+        with pytest.raises(NotExecuted):
+            await ask(Transport(http, timeout_s=5), f"http://127.0.0.1:{port}")
 
 
 async def test_a_name_that_does_not_exist(http: aiohttp.ClientSession) -> None:

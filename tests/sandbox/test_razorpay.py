@@ -227,6 +227,21 @@ async def test_dashboard_refunds_and_disputes(world: World) -> None:
     assert (await world.control("POST", f"/payments/{order['id']}/dispute/close", {"result": "won"})).status == 400
 
 
+async def test_disputes_are_listed_by_time_alone(world: World) -> None:
+    assert (await world.razorpay("GET", "/disputes")).body == {"entity": "collection", "count": 0, "items": []}
+    payments = [(await paid(world))[1]["id"] for _ in range(3)]
+    made = [(await world.act(payment, "dispute"))["id"] for payment in payments]
+    listed = (await world.razorpay("GET", "/disputes?count=2")).body["items"]
+    assert [one["id"] for one in listed] == [made[2], made[1]]
+    rest = (await world.razorpay("GET", "/disputes?count=2&skip=2")).body["items"]
+    assert [one["id"] for one in rest] == made[:1]
+    assert (await world.razorpay("GET", f"/disputes?from={listed[0]['created_at'] + 60}")).body["items"] == []
+    assert (await world.razorpay("GET", f"/disputes?payment_id={payments[0]}")).status == 400
+    one = await world.razorpay("GET", f"/disputes/{made[0]}")
+    assert (one.body["id"], one.body["status"], one.body["phase"]) == (made[0], "open", "chargeback")
+    assert (await world.razorpay("GET", "/disputes/disp_none")).status == 400
+
+
 async def test_a_payment_is_disputed_by_its_token(world: World) -> None:
     await world.listen(world.razorpay_account)
     _, payment = await paid(world, token="pm_card_createDispute")

@@ -68,7 +68,7 @@ def test_options_out_of_bounds_are_refused(environ: dict[str, str]) -> None:
 
 
 def test_rows_are_found_by_name_and_kept_in_order() -> None:
-    assert list(rows.modules())[:7] == ["P1", "P2", "P3", "P4", "P5", "P6", "P7"]
+    assert [row for row in rows.modules() if row.startswith("P")][:7] == ["P1", "P2", "P3", "P4", "P5", "P6", "P7"]
     assert rows.chosen(["p4", "P2"]) == ["P2", "P4"]
     assert rows.chosen([]) == list(rows.modules())
     with pytest.raises(rows.UnknownRowError, match="no row P99"):

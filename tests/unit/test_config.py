@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from payloops.config import Settings, development_secrets, http_url, looks_like_a_default
+from payloops.config import Settings, http_url
+from payloops.config.development import development_secrets, looks_like_a_default
 from payloops.errors import ConfigurationError
 
 GOOD_SECRET = "tVq3xW8zK1nB5mR7yL2pD9sF4gH6jC0a+QeU"
@@ -112,9 +113,13 @@ def test_an_unusable_value_stops_the_start_with_one_line(name: str, value: str) 
     assert GOOD_SECRET not in caught.value.message
 
 
-def test_temporal_needs_an_address_and_the_sandbox_ports_of_its_own() -> None:
-    with pytest.raises(ConfigurationError, match="TEMPORAL_ADDRESS"):
-        Settings.from_env({"WORKFLOW_ENGINE": "temporal"})
+def test_temporal_may_lack_an_address_in_development_only() -> None:
+    assert Settings.from_env({"WORKFLOW_ENGINE": "temporal"}).temporal_address == ""
+    with pytest.raises(ConfigurationError, match="TEMPORAL_ADDRESS must be set in production"):
+        Settings.from_env({**PRODUCTION, "WORKFLOW_ENGINE": "temporal", "TEMPORAL_ADDRESS": ""})
+
+
+def test_the_sandbox_has_ports_of_its_own() -> None:
     for port in ("3001", "3002"):
         with pytest.raises(ConfigurationError, match="SANDBOX_PORT"):
             Settings.from_env({"PORT": port})
@@ -242,3 +247,14 @@ def test_an_unusable_data_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="PAYLOOPS_DATA"):
         development_secrets(tmp_path / "file")
+
+
+def test_the_workers_queues_and_versions() -> None:
+    assert Settings.from_env({}).worker_queues == ("stripe-payments", "razorpay-payments", "backend-operations")
+    assert Settings.from_env({"WORKER_QUEUES": " a-b , c,a-b"}).worker_queues == ("a-b", "c")
+    for bad in (",", "a b", "-a", "x" * 201):
+        with pytest.raises(ConfigurationError, match="WORKER_QUEUES must be a comma-separated list"):
+            Settings.from_env({"WORKER_QUEUES": bad})
+    with pytest.raises(ConfigurationError, match="WORKER_BUILD_ID must be set beside WORKER_DEPLOYMENT"):
+        Settings.from_env({"WORKER_DEPLOYMENT": "payloops"})
+    assert Settings.from_env({"WORKER_BUILD_ID": "7"}).worker_build_id == "7"

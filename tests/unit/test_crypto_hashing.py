@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import os
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -158,3 +160,44 @@ async def test_a_closed_pool_is_unavailable() -> None:
     for _ in range(2):
         with pytest.raises(Unavailable, match="stopping"):
             await pool.hash("x")
+
+
+async def test_passwords_keep_no_key_waiting(pool: HashingPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(monkeypatch)
+    monkeypatch.setattr(hashing_module, "verify_password", lambda _password, _hashed, _cost: gate.open.wait(timeout=30))
+    monkeypatch.setattr(hashing_module, "verify_secret", verify_secret)
+    logins = [asyncio.create_task(pool.verify_password("a", "b")) for _ in range(3)]
+    pool.require_room_for_password()
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await pool.verify_password("a", "b")
+    with pytest.raises(Overloaded):
+        pool.require_room_for_password()
+    assert await pool.verify("sk_test_x", await pool.hash("sk_test_x"))
+    gate.open.set()
+    assert await asyncio.gather(*logins) == [True, True, True]
+
+
+async def test_nobody_waits_longer_than_so(pool: HashingPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing_module, "WAIT_MAX_S", 0.05)
+    gate = Gate(monkeypatch)
+    waiting = [asyncio.create_task(pool.verify("a", "b")) for _ in range(3)]
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Overloaded] * 3
+    gate.open.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
+async def test_threads_for_passwords_give_way(pool: HashingPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+
+    def note(*_: object) -> bool:
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return True
+
+    monkeypatch.setattr(hashing_module, "verify_password", note)
+    monkeypatch.setattr(hashing_module, "verify_secret", note)
+    await pool.verify("a", "b")
+    await pool.verify_password("a", "b")
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert found == [ours, min(19, ours + hashing_module.PASSWORD_NICENESS)]

@@ -193,7 +193,7 @@ ATTACKS = {
 def test_attacks_are_refused_alike(token: str) -> None:
     with pytest.raises(InvalidToken) as refused:
         signer(f"{SECRET},{'a-third-jwt-secret-of-32-chars!!!!'}").verify(token, NOW)
-    assert refused.value.message == "the token is invalid or has expired"
+    assert refused.value.message == "This token is not valid: it is malformed, expired or revoked; sign in again."
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__
 

@@ -56,7 +56,7 @@ def test_limits_are_added_and_given_options_kept() -> None:
         statement_timeout_ms=1,
         lock_timeout_ms=2,
     )
-    assert "-c work_mem=8MB -c statement_timeout=1 -c lock_timeout=2" in text
+    assert "'-c jit=off -c work_mem=8MB -c statement_timeout=1 -c lock_timeout=2 " in text
     assert "tcp_user_timeout=5000" in text
     assert "connect_timeout=3" in text
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID, uuid5
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from payloops.values import AMOUNT_MAX, CURRENCY_EXPONENTS, Money, SystemClock, currency_code, iso, new_id
+from payloops.values import AMOUNT_MAX, CURRENCY_EXPONENTS, Money, SystemClock, currency_code, iso, named_id, new_id
 
 
 class TestCurrency:
@@ -63,6 +66,13 @@ class TestIds:
         before_ms = time.time_ns() // 1_000_000
         made_ms = new_id().int >> 80
         assert before_ms <= made_ms <= time.time_ns() // 1_000_000
+
+    @given(st.uuids(), st.text(st.characters(codec="utf-8"), max_size=60))
+    def test_a_named_one_is_the_librarys_own(self, namespace: UUID, name: str) -> None:
+        made, theirs = named_id(namespace, name), uuid5(namespace, name)
+        assert (made, hash(made), str(made), made.version, made.is_safe) == (
+            *(theirs, hash(theirs), str(theirs), 5, theirs.is_safe),
+        )
 
 
 class TestTime:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 
-from payloops.bootstrap import order_aggregate
+from payloops.bootstrap.core import order_aggregate
 from payloops.db import Database
 from payloops.values import SystemClock
 from payloops.workflows_bridge.embedded_relay import embedded_relay

@@ -115,6 +115,17 @@ class Processor:
 
         return self._call(None, do, moves_money=True)
 
+    async def list_refunds(self, ref: p.PaymentRef) -> p.RefundListing:
+        def do() -> p.RefundList:
+            refunds = self.payments[ref.attempt].refunds.items()
+            listed = (p.ListedRefund(f"re_{refund_id}", refund_id, amount, "success") for refund_id, amount in refunds)
+            return p.RefundList(tuple(listed), complete=True)
+
+        return self._call(None, do, moves_money=False)
+
+    async def list_disputes(self, ref: p.PaymentRef) -> p.DisputeListing:  # noqa: ARG002 - nobody disputes here
+        return self._call(None, lambda: p.DisputeList((), complete=True), moves_money=False)
+
     async def create_refund(
         self,
         *,
@@ -261,7 +272,7 @@ class Simulation:
         return True
 
     def pay(self, token: str) -> bool:
-        option = oc.ProcessorOption("stripe", enabled=True, priority=1)
+        option = oc.ProcessorOption("stripe", enabled=True, priority=1, test_mode=True)
         return self.request(oc.StartPayment, (option,), payment_method_token=token)
 
     def webhook(self, attempt: int) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from payloops.bootstrap import merchant_aggregate
+from payloops.bootstrap.core import merchant_aggregate
 from payloops.commands import merchant as mc
 from payloops.commands import order_results as r
 from payloops.errors import NotFound

@@ -53,6 +53,7 @@ class Told:
             "return_url": "https://x.example/r",
             "cancel_url": None,
             "capture_method": capture_method,
+            "checkout_session_id": None,
         }
         assert self.tell(e.OrderCreated, **created) == []
 

@@ -14,21 +14,22 @@ import aiohttp
 import orjson
 from psycopg.types.json import Json
 
-from payloops.bootstrap import merchant_aggregate, order_aggregate
+from payloops.bootstrap.core import merchant_aggregate, order_aggregate
 from payloops.commands import merchant as mc
 from payloops.commands import order as oc
 from payloops.commands.aggregates import OrderCommand
 from payloops.commands.handlers import CommandHandler
 from payloops.commands.idempotency import ResponseKeeper
 from payloops.commands.order_results import RecordCaptured
+from payloops.commands.order_sync import RequestSync
 from payloops.crypto import KeyRing
 from payloops.db import Database
 from payloops.events.base import Actor, Meta, Sealed
-from payloops.events.order_state import Absent, Captured, Existing, OrderState, status
+from payloops.events.order_state import Absent, Captured, Existing, OrderState, Sync, status
 from payloops.events.store import EventStore
 from payloops.projections.personal_data import PersonalData, seal_credentials
 from payloops.sandbox.app import Sandbox
-from payloops.values import SystemClock, new_id
+from payloops.values import new_id
 from payloops.workflows_bridge.accounts import ProcessorAccounts
 from payloops.workflows_bridge.activities import Activities
 from payloops.workflows_bridge.contracts import CompletePayment
@@ -36,8 +37,9 @@ from payloops.workflows_bridge.embedded_relay import embedded_relay
 from payloops.workflows_bridge.machines.schedule import Schedule
 from payloops.workflows_bridge.outbox import completion
 from payloops.workflows_bridge.relay import Relay, RelayOptions
+from tests.clock import CLOCK
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 AMOUNT = 4999
 RING = KeyRing.from_setting("a key of these tests that is long enough for a ring")
 
@@ -71,10 +73,12 @@ class World:
     merchant_id: UUID
     stripe: str
     razorpay: str
+    wait_s: float = WAIT_S
+    """How long a state is waited for."""
 
     def __post_init__(self) -> None:
         self.orders = order_aggregate()
-        self.clock = SystemClock()
+        self.clock = CLOCK
 
     # ----------------------------------------------------------------------------------------------------------- relays
 
@@ -137,7 +141,7 @@ class World:
         return order_id
 
     async def pay(self, order_id: UUID, token: str | None = None, processor: str = "stripe") -> None:
-        options = (oc.ProcessorOption(processor, enabled=True, priority=1),)
+        options = (oc.ProcessorOption(processor, enabled=True, priority=1, test_mode=True),)
         command = oc.StartPayment(
             order_id, self.clock.now(), meta(), options, payment_method_type="card", payment_method_token=token
         )
@@ -154,6 +158,20 @@ class World:
         command = oc.RefundPayment(order_id, self.clock.now(), meta(), refund_id, amount)
         await self.execute(order_id, command)
         return refund_id
+
+    async def sync(self, order_id: UUID) -> Sync:
+        """Have the processor asked now; what it told, once the relay has asked."""
+        state = await self.execute(order_id, RequestSync(order_id, self.clock.now(), meta()))
+        asked = state.facts.sync
+        assert asked is not None
+
+        def answered(state: Existing) -> bool:
+            sync = state.facts.sync
+            return sync is not None and sync.number == asked.number and sync.answers is not None
+
+        sync = (await self.until(order_id, answered, "the answer of the processor")).facts.sync
+        assert sync is not None
+        return sync
 
     async def paid(self, token: str | None = None, **changes: Any) -> UUID:
         """An order whose payment was asked for."""
@@ -201,9 +219,9 @@ class World:
         def there(state: OrderState) -> bool:
             return not isinstance(state, Absent) and reached(state)
 
-        state = await self.handler.wait_for(self.orders, order_id, there, timeout_s=WAIT_S)
+        state = await self.handler.wait_for(self.orders, order_id, there, timeout_s=self.wait_s)
         assert not isinstance(state, Absent)
-        assert there(state), f"{status(state)} after {WAIT_S} s, wanted {what}"
+        assert there(state), f"{status(state)} after {self.wait_s} s, wanted {what}"
         return state
 
     async def quiet(self) -> None:
@@ -280,8 +298,10 @@ async def opened(dsn: str) -> AsyncIterator[Database]:
     """A pool of its own."""
     database = Database(dsn, min_size=1, max_size=6, application_name="payloops-relay")
     await database.open(wait_s=10.0)
-    yield database
-    await database.close()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 @asynccontextmanager
@@ -289,8 +309,10 @@ async def process(database: Database) -> AsyncIterator[tuple[CommandHandler, Per
     """A command handler as another process has it."""
     store = EventStore(database)
     await store.open()
-    yield CommandHandler(store, ResponseKeeper(RING)), PersonalData(database, RING)
-    await store.close()
+    try:
+        yield CommandHandler(store, ResponseKeeper(RING)), PersonalData(database, RING)
+    finally:
+        await store.close()
 
 
 @asynccontextmanager
@@ -314,9 +336,11 @@ async def open_world(dsn: str, database: Database, sandbox: Sandbox) -> AsyncIte
             stripe=f"sk_test_{uuid4().hex}",
             razorpay=f"rzp_test_{uuid4().hex[:14]}",
         )
-        await _register(world)
-        yield world
-    await store.close()
+        try:
+            await _register(world)
+            yield world
+        finally:
+            await store.close()
 
 
 async def _register(world: World) -> None:

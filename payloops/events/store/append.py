@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 from eventsourcing.persistence import StoredEvent
 
+from payloops.db import BINARY, TEXT, array_literal, binary_array
 from payloops.values import value
 
 INLINE_TABLES: Final = (
@@ -21,24 +22,40 @@ INLINE_TABLES: Final = (
     "orders",
     "transactions",
     "refunds",
+    "public_events",
+    "webhook_endpoints",
+    "webhook_deliveries",
+    "webhook_attempts",
+    "processor_events",
+    "checkout_sessions",
+    "order_stats",
+    "order_emails",
     "outbox",
 )
 """Tables that append_batch writes beside the log."""
 
-CALL: Final = (
-    "SELECT * FROM append_batch(%s::integer[], %b::uuid[], %s::bigint[], %b::text[], %b::bytea[], %s::json, {})".format(  # noqa: S608 - placeholders only
-        ", ".join(["%s::json"] * len(INLINE_TABLES))
-    )
-)
-"""Long values go in binary (%b): a quarter of the text format's cost at both ends (docs/adr/0002). Numbers and
-documents go as untyped text: the driver prepares a statement anew for other parameter types, and it takes the size of
-numbers and a document's absence for such, so that any new mix of commands would cost a round trip more."""
+ADDED_TO: Final = frozenset({"order_stats"})
+"""Those whose rows are added to what is there: what many commands write alike goes once, with their numbers."""
+
+_UUID: Final = 2950
+_TEXT: Final = 25
+_BYTEA: Final = 17
+_JSON: Final = 114
+_ARRAYS_OF_EVENTS: Final = (1007, 2951, 1016, 1009, 1001)  # integer[], uuid[], bigint[], text[], bytea[]
+_DOCUMENTS: Final = 1 + len(INLINE_TABLES)
+TYPES: Final = (*_ARRAYS_OF_EVENTS, *[_JSON] * _DOCUMENTS)
+"""Of CALL's parameters, as their OIDs (pg_type.dat)."""
+FORMATS: Final = (TEXT, BINARY, TEXT, BINARY, BINARY, *[TEXT] * _DOCUMENTS)
+"""Long values go in binary: a quarter of the text form's cost at both ends (docs/adr/0002)."""
+CALL: Final = "SELECT * FROM append_batch({})".format(", ".join(f"${place}" for place in range(1, len(TYPES) + 1)))  # noqa: S608 - placeholders only
 
 Row = dict[str, Any]
+_Groups = dict[tuple[tuple[str, Any], ...], list[int]]
+"""Rows, as their items, and the numbers of the commands that write them."""
 
 
 class Outcome(StrEnum):
-    """What became of a command; see append_batch (migrations/0004)."""
+    """What became of a command; see append_batch (migrations/0016)."""
 
     APPENDED = "appended"
     CONFLICT = "conflict"
@@ -105,41 +122,62 @@ class Appended:
     response: StoredResponse | None = None
 
 
-def parameters(batch: Sequence[Append]) -> list[Any]:
-    """The parameters of CALL. Events go as arrays, rows as one JSON document a table (docs/adr/0002)."""
+def parameters(batch: Sequence[Append]) -> list[bytes | None]:
+    """The parameters of CALL, in FORMATS. Events go as arrays, rows as one JSON document a table (docs/adr/0002)."""
     commands: list[int] = []
-    streams: list[UUID | str] = []
+    streams: list[bytes] = []
     versions: list[int] = []
-    topics: list[str] = []
+    topics: list[bytes] = []
     states: list[bytes] = []
     checks: list[Row] = []
     tables: dict[str, list[Row]] = {}
+    alike: dict[str, _Groups] = {}
     for number, append in enumerate(batch):
         for event in append.events:
             commands.append(number)
-            streams.append(event.originator_id)
+            stream = event.originator_id
+            streams.append((stream if isinstance(stream, UUID) else UUID(stream)).bytes)
             versions.append(event.originator_version)
-            topics.append(event.topic)
+            topics.append(event.topic.encode())
             states.append(event.state)
         check = _check(append, number)
         if check is not None:
             checks.append(check)
         for table, rows in append.rows.items():
+            if table in ADDED_TO:
+                _group(alike.setdefault(table, {}), rows, number)
+                continue
             into = tables.setdefault(table, [])
             for row in rows:
                 row["c"] = number
                 into.append(row)
+    for table, groups in alike.items():
+        tables[table] = [{**dict(row), "cs": numbers} for row, numbers in groups.items()]
     documents = (_document(tables.get(table)) for table in INLINE_TABLES)
-    return [_literal(commands), streams, _literal(versions), topics, states, _document(checks), *documents]
+    return [
+        array_literal(commands),
+        binary_array(_UUID, streams),
+        array_literal(versions),
+        binary_array(_TEXT, topics),
+        binary_array(_BYTEA, states),
+        _document(checks),
+        *documents,
+    ]
 
 
-def _literal(numbers: Iterable[int]) -> str:
-    """An array in PostgreSQL's text form."""
-    return "{" + ",".join(map(str, numbers)) + "}"
+def _group(groups: _Groups, rows: Sequence[Row], number: int) -> None:
+    """Put the command's number to each of its rows. The rows stay as they are: a batch may be sent again."""
+    for row in rows:
+        key = tuple(row.items())
+        numbers = groups.get(key)
+        if numbers is None:
+            groups[key] = [number]
+        else:
+            numbers.append(number)
 
 
-def _document(rows: list[Row] | None) -> str | None:
-    return orjson.dumps(rows).decode() if rows else None
+def _document(rows: list[Row] | None) -> bytes | None:
+    return orjson.dumps(rows) if rows else None
 
 
 def _check(append: Append, number: int) -> Row | None:

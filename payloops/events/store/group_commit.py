@@ -18,9 +18,20 @@ from typing import Final
 
 import psycopg
 
-from payloops.db import Connection, Database, answer_within, is_connection_failure, is_unavailable, sever
+from payloops.db import Database, PreparedStatement, is_connection_failure, is_unavailable
 from payloops.errors import OutcomeUnknown, Overloaded, Unavailable
-from payloops.events.store.append import CALL, Append, Appended, Outcome, StoredResponse, outcomes, parameters
+from payloops.events.store.append import (
+    CALL,
+    FORMATS,
+    TYPES,
+    Append,
+    Appended,
+    Outcome,
+    StoredResponse,
+    outcomes,
+    parameters,
+)
+from payloops.telemetry.metrics import METRICS
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +123,7 @@ class GroupCommit:
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._connection: Connection | None = None
+        self._statement: PreparedStatement | None = None
         self._close_at: float | None = None
         self.batches = 0
         self.commands = 0
@@ -128,8 +139,8 @@ class GroupCommit:
         self._wake.set()
         if self._task is not None:
             _, running = await asyncio.wait([self._task], timeout=self._limits.close_for_s)
-            if running and self._connection is not None:
-                sever(self._connection)
+            if running and self._statement is not None:
+                self._statement.sever()
             await self._task
         await self._drop_connection()
 
@@ -244,16 +255,18 @@ class GroupCommit:
     async def _send(self, batch: list[_Waiting]) -> list[Appended]:
         appends = [waiting.append for waiting in batch]
         values = parameters(appends)
-        connection = await self._connect()
+        statement = await self._prepared()
+        sent_s = time.monotonic()
         try:
-            with answer_within(connection, self._limits.answer_timeout_s):
-                cursor = await connection.execute(CALL, values, prepare=True)
-                rows = await cursor.fetchall()
+            rows = await statement.call(values, FORMATS, timeout_s=self._limits.answer_timeout_s)
         except BaseException as error:
             if not isinstance(error, Exception) or _fault(error) is _Fault.BROKEN:
                 for waiting in batch:
                     waiting.unsure = True
             raise
+        METRICS.append_duration_s.observe(time.monotonic() - sent_s)
+        METRICS.append_commands.observe(len(batch))
+        METRICS.append_queue.set(len(self._queue))
         return outcomes(appends, rows)
 
     async def _halve(self, batch: list[_Waiting], error: Exception) -> None:
@@ -308,16 +321,19 @@ class GroupCommit:
             except Exception:  # noqa: BLE001 - what was committed stays so, whatever a listener does
                 _log.exception("a listener failed after a commit")
 
-    async def _connect(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = await self._database.connect()
-        return self._connection
+    async def _prepared(self) -> PreparedStatement:
+        if self._statement is not None and self._statement.closed:
+            await self._drop_connection()
+        if self._statement is None:
+            timeout_s = self._limits.answer_timeout_s
+            self._statement = await PreparedStatement.open(self._database, CALL, TYPES, timeout_s=timeout_s)
+        return self._statement
 
     async def _drop_connection(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        statement, self._statement = self._statement, None
+        if statement is not None:
             with suppress(psycopg.Error, OSError):
-                await connection.close()
+                await statement.close()
 
 
 def _fault(error: Exception) -> _Fault:

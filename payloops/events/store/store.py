@@ -182,6 +182,7 @@ class EventStore:
         """Wake who waits for what was appended since the last notice; an empty payload says that some were missed."""
         position = _head_in(payload)
         since, self._seen = self._seen, position
+        self.watch.log_grew()
         watched = self.watch.watched
         if not watched:
             return

@@ -1,4 +1,4 @@
-"""Accounts: registering, signing in, the profile."""
+"""Accounts: registering, signing in and out, the password, the profile."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from typing import Any
 
 import orjson
 
+from payloops.commands.handlers import Companion
 from payloops.commands.idempotency import Response
-from payloops.commands.merchant import ChangeProfile, RegisterMerchant
-from payloops.errors import EmailExists, InvalidCredentials, InvalidInput, InvalidToken
+from payloops.commands.merchant import ChangePassword, ChangeProfile, RegisterMerchant, RevokeTokens
+from payloops.errors import EmailExists, InvalidCredentials, InvalidToken
 from payloops.events.base import Actor, Event, Meta
 from payloops.events.merchant_state import Absent, MerchantState, Registered
 from payloops.http import email_address
-from payloops.http.auth import TOKEN_VERSION
-from payloops.http.headers import idempotency_key
+from payloops.http.answers.accounts import Merchant, NewToken, SignedIn
+from payloops.http.dashboard.webhook_endpoints import default_endpoint_change
+from payloops.http.headers import expected_version, idempotency_key
 from payloops.http.json_body import read_object
-from payloops.http.message import Reply, Request, reply_of
+from payloops.http.message import Reply, Request, etag, reply_of
+from payloops.http.openapi.operation import Operation, documented
 from payloops.http.outcome import execute
-from payloops.http.schemas.accounts import LoginBody, ProfileBody, RegisterBody
-from payloops.http.schemas.base import checked, web_url_of_production
+from payloops.http.schemas.accounts import LoginBody, LogoutBody, PasswordBody, ProfileBody, RegisterBody
+from payloops.http.schemas.base import checked
+from payloops.http.schemas.webhooks import require_webhook_url
 from payloops.http.services import Services
 from payloops.projections.base import Row
 from payloops.projections.order_wire import wire_time
@@ -32,6 +36,15 @@ from payloops.telemetry import traceparent
 from payloops.values import new_id
 
 
+@documented(
+    Operation(
+        summary="Register a merchant",
+        body=RegisterBody,
+        example={"name": "A shop", "email": "owner@shop.example", "password": "correct horse battery"},
+        answers={201: SignedIn},
+        errors=("email_exists",),
+    )
+)
 async def register(request: Request, services: Services) -> Reply:
     """``POST /api/auth/register``."""
     asked = checked(RegisterBody, read_object(request))
@@ -60,51 +73,137 @@ async def register(request: Request, services: Services) -> Reply:
         claim=email_address.claim(email_digest),
         extra_rows={"merchant_keys": [dict(key_row)]},
     )
-    token = services.jwt.issue(merchant_id, TOKEN_VERSION, now)
-    return Reply(201, orjson.dumps({"token": token, "merchant": _of_state(registered(done.state), key)}))
+    state = registered(done.state)
+    token = services.jwt.issue(merchant_id, state.token_version, now)
+    return Reply(201, orjson.dumps({"token": token, "merchant": _of_state(state, key)}))
 
 
+@documented(
+    Operation(
+        summary="Sign in",
+        body=LoginBody,
+        example={"email": "owner@shop.example", "password": "correct horse battery"},
+        answers={200: SignedIn},
+        errors=("invalid_credentials",),
+    )
+)
 async def login(request: Request, services: Services) -> Reply:
     """``POST /api/auth/login``: an unknown address takes the time of a wrong password, and gets its answer."""
     asked = checked(LoginBody, read_object(request))
-    row = await _account(services, asked.email)
+    email_digest = email_address.digest_of_typed(asked.email)
+    await services.rate_limits.admit_login(email_digest)
+    row = await services.views.merchant_by_email(email_digest)
     sealed = None if row is None else open_password_hash(services.ring, row["id"], row["password_hash"])
     matches = await services.hashing.verify_password(asked.password, sealed)
     if row is None or not matches:
         raise InvalidCredentials("The e-mail address or the password is wrong.")
-    token = services.jwt.issue(row["id"], TOKEN_VERSION, services.clock.now())
+    token = services.jwt.issue(row["id"], row["token_version"], services.clock.now())
     key = await services.personal.key_for(row["id"])
     return Reply(200, orjson.dumps({"token": token, "merchant": wire_merchant(row, key)}))
 
 
+@documented(
+    Operation(
+        summary="Sign out",
+        description="Revokes this token, or `everywhere` all of the account's.",
+        body=LogoutBody,
+        example={"everywhere": False},
+        answers={204: None},
+    )
+)
+async def logout(request: Request, services: Services) -> Reply:
+    """``POST /api/auth/logout``: from now on every process refuses this token, or all of the account's."""
+    asked = checked(LogoutBody, read_object(request))
+    caller = request.caller
+    if asked.everywhere:
+        command = RevokeTokens(caller.merchant_id, services.clock.now(), request.meta(), caller.token.token_version)
+        await services.handler.execute(services.merchants, caller.merchant_id, command, guard=caller.guard)
+    else:
+        await services.tokens.revoke(caller.token)
+    return Reply(204)
+
+
+@documented(
+    Operation(
+        summary="Change the password",
+        description="Gives a new token; every other one is revoked.",
+        body=PasswordBody,
+        example={"currentPassword": "correct horse battery", "newPassword": "another horse battery"},
+        answers={200: NewToken},
+        errors=("invalid_credentials",),
+    )
+)
+async def change_password(request: Request, services: Services) -> Reply:
+    """``POST /api/auth/password``: a new token; every other one is revoked.
+
+    Takes no idempotency key: what is kept with one, a quick hash of the body, would be a quick hash of two passwords.
+    """
+    asked = checked(PasswordBody, read_object(request))
+    caller = request.caller
+    row = await _account(request, services)
+    # Whoever got hold of a token must not try passwords with it as often as they like.
+    await services.rate_limits.admit_login(row["email_digest"])
+    sealed = open_password_hash(services.ring, row["id"], row["password_hash"])
+    if not await services.hashing.verify_password(asked.current_password, sealed):
+        raise InvalidCredentials("The current password is wrong.")
+    password_hash = await services.hashing.hash_password(asked.new_password)
+    now = services.clock.now()
+    command = ChangePassword(
+        merchant_id=caller.merchant_id,
+        now=now,
+        meta=request.meta(),
+        password_hash=seal_password_hash(services.ring, caller.merchant_id, password_hash),
+        token_version=caller.token.token_version,
+    )
+    done = await services.handler.execute(services.merchants, caller.merchant_id, command, guard=caller.guard)
+    token = services.jwt.issue(caller.merchant_id, registered(done.state).token_version, now)
+    return Reply(200, orjson.dumps({"token": token}))
+
+
+@documented(Operation(summary="Read the profile", answers={200: Merchant}, tagged=True))
 async def get_profile(request: Request, services: Services) -> Reply:
     """``GET /api/merchants/me``."""
-    row = await services.views.merchant(request.caller.merchant_id)
-    if row is None:
-        raise InvalidToken("the token is invalid or has expired")
+    row = await _account(request, services)
     key = await services.personal.key_for(request.caller.merchant_id)
-    return Reply(200, orjson.dumps(wire_merchant(row, key)))
+    return Reply(200, orjson.dumps(wire_merchant(row, key)), etag(row["version"]))
 
 
+@documented(
+    Operation(
+        summary="Change the profile",
+        description="What is not sent stays; a null `webhookUrl` removes the default webhook endpoint.",
+        body=ProfileBody,
+        example={"name": "A better shop", "webhookUrl": "https://shop.example/hook"},
+        answers={200: Merchant},
+        idempotent=True,
+        conditional=True,
+        tagged=True,
+    )
+)
 async def put_profile(request: Request, services: Services) -> Reply:
     """``PUT /api/merchants/me``."""
     body = read_object(request)
     asked = checked(ProfileBody, body)
-    if asked.webhook_url is not None and services.settings.production:
-        web_url_of_production(asked.webhook_url, "webhookUrl")
-    merchant_id = request.caller.merchant_id
+    if asked.webhook_url is not None:
+        require_webhook_url(asked.webhook_url, "webhookUrl", services.settings)
+    merchant_id, now, meta = request.caller.merchant_id, services.clock.now(), request.meta()
     key = await services.personal.key_for(merchant_id)
+    also: tuple[Companion[Any, Any], ...] = ()
+    if "webhook_url" in asked.model_fields_set:
+        also = (default_endpoint_change(services, merchant_id, now, meta, asked.webhook_url),)
     command = ChangeProfile(
         merchant_id=merchant_id,
-        now=services.clock.now(),
-        meta=request.meta(),
+        now=now,
+        meta=meta,
         name=asked.name,
         webhook_url=asked.webhook_url,
         clear_webhook_url="webhook_url" in asked.model_fields_set and asked.webhook_url is None,
+        expected_version=expected_version(request.headers),
     )
 
     def respond(state: MerchantState, _events: tuple[Event, ...]) -> Response:
-        return Response(200, orjson.dumps(_of_state(registered(state), key)), secret=True)
+        profile = registered(state)
+        return Response(200, orjson.dumps(_of_state(profile, key)), secret=True, version=profile.profile_version)
 
     done = await execute(
         request,
@@ -114,6 +213,7 @@ async def put_profile(request: Request, services: Services) -> Reply:
         command,
         respond=respond,
         idempotency=idempotency_key(request, body),
+        also=also,
     )
     return reply_of(done.response)
 
@@ -149,10 +249,9 @@ def _of_state(state: Registered, key: MerchantKey) -> dict[str, Any]:
     return wire_merchant(row, key)
 
 
-async def _account(services: Services, email: str) -> Row | None:
-    """The account with that address; text that is no address belongs to nobody."""
-    try:
-        normal = email_address.normal_form(email)
-    except InvalidInput:
-        normal = ""
-    return await services.views.merchant_by_email(email_address.digest(normal))
+async def _account(request: Request, services: Services) -> Row:
+    """The caller's account."""
+    row = await services.views.merchant(request.caller.merchant_id)
+    if row is None:
+        raise InvalidToken("This token is not valid: it is malformed, expired or revoked; sign in again.")
+    return row

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -17,7 +17,7 @@ from payloops.errors import InvalidInput
 from payloops.http.json_body import card_rejected
 from payloops.http.query import parse_moment
 from payloops.telemetry import contains_card_number
-from payloops.values import AMOUNT_MAX, currency_code
+from payloops.values import AMOUNT_MAX, CURRENCY_EXPONENTS, currency_code
 
 URL_LENGTH_MAX: Final = 2048
 EMAIL_LENGTH_MAX: Final = 254
@@ -49,11 +49,7 @@ def checked(body_class: type[BodyT], body: Mapping[str, Any]) -> BodyT:
 
 
 def _refusal(errors: list[ErrorDetails]) -> InvalidInput:
-    details = tuple((_path(error["loc"]), _message(error)) for error in errors[:ERRORS_SHOWN_MAX])
-    param, message = details[0]
-    return InvalidInput(
-        f"{param} {message}." if param else f"The body {message}.", param=param or None, details=details
-    )
+    return InvalidInput.of(*((_path(error["loc"]), _message(error)) for error in errors[:ERRORS_SHOWN_MAX]))
 
 
 def _path(place: tuple[int | str, ...]) -> str:
@@ -81,9 +77,12 @@ _MESSAGES: Final[Mapping[str, str]] = {
 
 def _message(error: ErrorDetails) -> str:
     """Our words for pydantic's kinds of error; what one of our validators raised has its own."""
-    if error["type"] == "refused":
+    kind, limits = error["type"], error.get("ctx", {})
+    if kind == "refused":
         return error["msg"]
-    return _MESSAGES.get(error["type"], "is not valid").format_map(error.get("ctx", {}))
+    if kind == "string_too_short" and limits["min_length"] == 1:
+        return "must not be empty"
+    return _MESSAGES.get(kind, "is not valid").format_map(limits)
 
 
 def refused(message: str) -> PydanticCustomError:
@@ -106,7 +105,8 @@ def web_url(text: str) -> str:
         _ = parts.port
     except ValueError:
         usable = False
-    if not usable or not text.isprintable() or " " in text:
+    # A browser reads a backslash as a slash, and so another host than we do.
+    if not usable or not text.isprintable() or " " in text or "\\" in text:
         raise refused("must be a URL that begins with http:// or https://")
     return text
 
@@ -114,8 +114,7 @@ def web_url(text: str) -> str:
 def web_url_of_production(url: str, param: str) -> None:
     """Raises InvalidInput for a URL that is not https: production sends nothing in the clear."""
     if not url.startswith("https://"):
-        problem = "must begin with https://"
-        raise InvalidInput(f"{param} {problem}.", param=param, details=((param, problem),))
+        raise InvalidInput.of((param, "must begin with https://"))
 
 
 def _email(text: str) -> str:
@@ -136,26 +135,47 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     if len(text) > METADATA_BYTES_MAX:
         raise refused(f"must have at most {METADATA_BYTES_MAX} bytes in all")
     if _LONG_NUMBER.search(text) is not None and contains_card_number(text.decode()):
-        raise card_rejected()
+        raise card_rejected("metadata")
     return value
 
 
 def _moment(value: Any) -> Any:
-    """Text as a time; what is none is for pydantic to refuse."""
-    if not isinstance(value, str):
-        return value
+    """Text as a time."""
     try:
-        return parse_moment(value, "")
+        return parse_moment(value if isinstance(value, str) else "", "")
     except InvalidInput:
         raise refused("must be a time in ISO 8601, like 2026-01-31T12:00:00Z") from None
 
 
 Amount = Annotated[int, Field(ge=1, le=AMOUNT_MAX)]
 """Minor units. JSON integers only: neither 1.0 nor "1" nor true."""
-Currency = Annotated[str, AfterValidator(_currency)]
+Currency = Annotated[
+    str, AfterValidator(_currency), WithJsonSchema({"type": "string", "enum": sorted(CURRENCY_EXPONENTS)})
+]
+"""ISO 4217, in any case."""
 Reference = Annotated[str, Field(min_length=1, max_length=255)]
 """An id of the merchant's own."""
-WebUrl = Annotated[str, Field(max_length=URL_LENGTH_MAX), AfterValidator(web_url)]
-Email = Annotated[str, AfterValidator(_email)]
-Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
-Moment = Annotated[datetime, BeforeValidator(_moment)]
+WebUrl = Annotated[
+    str,
+    Field(max_length=URL_LENGTH_MAX),
+    AfterValidator(web_url),
+    WithJsonSchema({"type": "string", "format": "uri", "maxLength": URL_LENGTH_MAX}),
+]
+Email = Annotated[
+    str,
+    AfterValidator(_email),
+    WithJsonSchema({"type": "string", "format": "email", "maxLength": EMAIL_LENGTH_MAX}),
+]
+Metadata = Annotated[
+    dict[str, Any],
+    AfterValidator(_metadata),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": METADATA_KEYS_MAX,
+            "propertyNames": {"maxLength": METADATA_KEY_LENGTH_MAX},
+            "description": f"At most {METADATA_BYTES_MAX} bytes in all.",
+        }
+    ),
+]
+Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]

@@ -65,4 +65,4 @@ def refuse_raw_card(body: Mapping[str, Any]) -> None:
     """Raises RawCardRejected for ``paymentMethod.card``, whatever is in it."""
     method = body.get("paymentMethod")
     if isinstance(method, dict) and "card" in method:
-        raise card_rejected()
+        raise card_rejected("paymentMethod.card")

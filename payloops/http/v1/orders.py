@@ -11,9 +11,12 @@ from payloops.commands.idempotency import Response
 from payloops.commands.order import CreateOrder
 from payloops.events.base import Event
 from payloops.events.order_state import Existing, OrderState
+from payloops.http.answers.orders import AuditPage, ListedRefund, Order, OrderPage, Transaction
+from payloops.http.customer_email import email_rows
 from payloops.http.headers import idempotency_key
 from payloops.http.json_body import read_object
 from payloops.http.message import Reply, Request, etag, reply_of
+from payloops.http.openapi.operation import CURSOR, LIMIT, ORDER_STATUS, TIME, Operation, Parameter, documented, text
 from payloops.http.outcome import execute, existing
 from payloops.http.query import Query, number_cursor_of, order_cursor_of, path_id, path_id_text
 from payloops.http.schemas.base import checked
@@ -30,6 +33,17 @@ CURRENCY_DEFAULT = "USD"
 _EXTERNAL_ID_BYTES = 9
 
 
+@documented(
+    Operation(
+        summary="Create an order",
+        body=CreateOrderBody,
+        example={"amount": 2599, "currency": "USD", "externalId": "cart-17", "metadata": {"cart": "17"}},
+        answers={201: Order},
+        idempotent=True,
+        creates=True,
+        tagged=True,
+    )
+)
 async def create_order(request: Request, services: Services) -> Reply:
     """``POST /v1/orders``."""
     body = read_object(request)
@@ -68,12 +82,14 @@ async def create_order(request: Request, services: Services) -> Reply:
         respond=respond,
         idempotency=idempotency_key(request, body),
         new=True,
+        extra_rows=email_rows(key, order_id, email),
     )
     return reply_of(done.response)
 
 
+@documented(Operation(summary="Read an order", answers={200: Order}, tagged=True))
 async def get_order(request: Request, services: Services) -> Reply:
-    """``GET /v1/orders/:id`` and ``GET /api/orders/:id``."""
+    """``GET /v1/orders/:id``."""
     caller = request.caller
     order_id = path_id_text(request)
     request.proven = True
@@ -82,6 +98,19 @@ async def get_order(request: Request, services: Services) -> Reply:
     return Reply(200, orjson.dumps(wire_order(row, key)), etag(row["version"]))
 
 
+@documented(
+    Operation(
+        summary="List orders",
+        answers={200: OrderPage},
+        query=(
+            *(LIMIT, CURSOR, ORDER_STATUS),
+            text("externalId", "Only orders with this id of yours."),
+            text("customerId", "Only orders of this customer of yours."),
+            Parameter("createdFrom", TIME, "Made at this time or later."),
+            Parameter("createdTo", TIME, "Made before this time."),
+        ),
+    )
+)
 async def list_orders(request: Request, services: Services) -> Reply:
     """``GET /v1/orders``."""
     query = Query(request)
@@ -104,6 +133,7 @@ async def list_orders(request: Request, services: Services) -> Reply:
     return Reply(200, orjson.dumps(page))
 
 
+@documented(Operation(summary="List an order's refunds", answers={200: list[ListedRefund]}))
 async def list_refunds(request: Request, services: Services) -> Reply:
     """``GET /v1/orders/:id/refunds``."""
     order_id = path_id(request)
@@ -123,6 +153,7 @@ async def list_refunds(request: Request, services: Services) -> Reply:
     return Reply(200, orjson.dumps(refunds))
 
 
+@documented(Operation(summary="List what moved an order's money", answers={200: list[Transaction]}))
 async def list_transactions(request: Request, services: Services) -> Reply:
     """``GET /v1/orders/:id/transactions``."""
     order_id = path_id(request)
@@ -145,6 +176,7 @@ async def list_transactions(request: Request, services: Services) -> Reply:
     return Reply(200, orjson.dumps(transactions))
 
 
+@documented(Operation(summary="Read an order's audit trail", answers={200: AuditPage}, query=(LIMIT, CURSOR)))
 async def list_events(request: Request, services: Services) -> Reply:
     """``GET /v1/orders/:id/events`` and ``GET /api/orders/:id/events``: the order's audit trail, newest first."""
     query = Query(request)

@@ -11,9 +11,11 @@ import orjson
 from payloops.commands.idempotency import IdempotencyKey, Response
 from payloops.commands.order import CancelOrder, CapturePayment, ProcessorOption, RefundPayment, StartPayment
 from payloops.events.order_state import Authorized, Captured, Existing, Pending, Processing, RequiresAction, status
+from payloops.http.answers.orders import Order, Payment, Refund
 from payloops.http.headers import idempotency_key
 from payloops.http.json_body import read_object
 from payloops.http.message import Reply, Request
+from payloops.http.openapi.operation import Operation, documented
 from payloops.http.outcome import execute_and_wait
 from payloops.http.query import path_id
 from payloops.http.schemas.base import checked
@@ -35,6 +37,20 @@ class _Key:
         return idempotency_key(self._request, self._body, flight_s=flight_s)
 
 
+@documented(
+    Operation(
+        summary="Pay an order",
+        description="Of a `failed` order a new attempt, with another `paymentMethod.token`.",
+        body=PayBody,
+        example={"processor": "stripe", "paymentMethod": {"type": "card", "token": "pm_card_visa"}},
+        answers={200: Payment},
+        errors=("invalid_status", "no_processor", "invalid_processor"),
+        idempotent=True,
+        conditional=True,
+        waits=True,
+        tagged=True,
+    )
+)
 async def pay(request: Request, services: Services) -> Reply:
     """``POST /v1/orders/:id/pay``: answers when the payment left the processor's hands, or its outcome is unknown."""
     order_id = path_id(request)
@@ -48,7 +64,7 @@ async def pay(request: Request, services: Services) -> Reply:
         order_id=order_id,
         now=services.clock.now(),
         meta=request.meta(),
-        options=tuple(ProcessorOption(row["processor"], row["enabled"], row["priority"]) for row in rows),
+        options=tuple(ProcessorOption(**row) for row in rows),
         processor=asked.processor,
         payment_method_type=None if method is None else method.type,
         payment_method_token=None if method is None else method.token,
@@ -64,6 +80,20 @@ async def pay(request: Request, services: Services) -> Reply:
     )
 
 
+@documented(
+    Operation(
+        summary="Capture an authorized payment",
+        description="Once for each order; what is not captured is released.",
+        body=CaptureBody,
+        example={},
+        answers={200: Order},
+        errors=("invalid_status",),
+        idempotent=True,
+        conditional=True,
+        waits=True,
+        tagged=True,
+    )
+)
 async def capture(request: Request, services: Services) -> Reply:
     """``POST /v1/orders/:id/capture``."""
     order_id = path_id(request)
@@ -82,6 +112,20 @@ async def capture(request: Request, services: Services) -> Reply:
     )
 
 
+@documented(
+    Operation(
+        summary="Cancel an order",
+        description="An authorized payment is voided.",
+        body=CancelBody,
+        example={"reason": "The customer changed her mind."},
+        answers={200: Order},
+        errors=("invalid_status",),
+        idempotent=True,
+        conditional=True,
+        waits=True,
+        tagged=True,
+    )
+)
 async def cancel(request: Request, services: Services) -> Reply:
     """``POST /v1/orders/:id/cancel``."""
     order_id = path_id(request)
@@ -102,6 +146,20 @@ async def cancel(request: Request, services: Services) -> Reply:
     )
 
 
+@documented(
+    Operation(
+        summary="Refund an order",
+        description="Without an amount, all that is left.",
+        body=RefundBody,
+        example={"amount": 100, "reason": "One of them was broken."},
+        answers={201: Refund},
+        errors=("invalid_status", "refund_exceeds_captured"),
+        idempotent=True,
+        conditional=True,
+        waits=True,
+        tagged=True,
+    )
+)
 async def refund(request: Request, services: Services) -> Reply:
     """``POST /v1/orders/:id/refund``."""
     order_id = path_id(request)

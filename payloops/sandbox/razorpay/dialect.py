@@ -38,6 +38,8 @@ OPERATIONS: Final = (
     Operation("GET", "/v1/payments/{payment_id}/refunds/{id}", "refund.get", operations.fetch_refund),
     Operation("GET", "/v1/refunds", "refund.get", operations.list_refunds),
     Operation("GET", "/v1/refunds/{id}", "refund.get", operations.fetch_refund),
+    Operation("GET", "/v1/disputes", "dispute.get", operations.list_disputes),
+    Operation("GET", "/v1/disputes/{id}", "dispute.get", operations.fetch_dispute),
 )
 
 

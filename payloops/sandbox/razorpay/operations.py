@@ -1,4 +1,4 @@
-"""The orders, payments and refunds endpoints: parameters in, entities out."""
+"""The orders, payments, refunds and disputes endpoints: parameters in, entities out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from payloops.sandbox.engine import Work
 from payloops.sandbox.parameters import INTEGER_MAX, Parameters
 from payloops.sandbox.razorpay import objects, payments
 from payloops.sandbox.razorpay.errors import bad_request, malformed, no_such_id
-from payloops.sandbox.razorpay.payments import ORDER, PAYMENT, RECEIPT, REFUND
+from payloops.sandbox.razorpay.payments import DISPUTE, ORDER, PAYMENT, RECEIPT, REFUND
 from payloops.sandbox.shell import Call
 from payloops.sandbox.store import Page, StoredDocument
 from payloops.sandbox.wire import Reply, json_reply
@@ -180,3 +180,15 @@ def list_payment_refunds(work: Work, call: Call) -> Reply:
     parameters = _parameters(call, _LIST_PARAMETERS)
     payment = _found(work, PAYMENT, call.path["id"])
     return _collection(work.documents(REFUND, _page(parameters), parent=payment.id))
+
+
+# -------------------------------------------------------------------------------------------------------- disputes
+def list_disputes(work: Work, call: Call) -> Reply:
+    """``GET /v1/disputes``: by time alone, as Razorpay's own."""
+    page = _page(_parameters(call, _LIST_PARAMETERS))
+    return _collection(work.documents(DISPUTE, page))
+
+
+def fetch_dispute(work: Work, call: Call) -> Reply:
+    """``GET /v1/disputes/:id``."""
+    return json_reply(200, _found(work, DISPUTE, call.path["id"]).body)

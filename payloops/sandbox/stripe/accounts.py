@@ -10,7 +10,7 @@ from payloops.sandbox.ids import account_number, secret_text
 from payloops.sandbox.manners import Manners
 from payloops.sandbox.parameters import Parameters
 from payloops.sandbox.shell import Call
-from payloops.sandbox.store import StoredDocument
+from payloops.sandbox.store import Page, StoredDocument
 from payloops.sandbox.stripe import objects, payments
 from payloops.sandbox.stripe.errors import invalid, malformed, missing, no_such
 from payloops.sandbox.stripe.listing import (
@@ -23,11 +23,14 @@ from payloops.sandbox.stripe.listing import (
     search_intents,
 )
 from payloops.sandbox.stripe.operations import metadata_of, method_named, method_of_token, parameters_of
+from payloops.sandbox.stripe.payments import CHARGE
 from payloops.sandbox.stripe.refunds import DISPUTE
 from payloops.sandbox.wire import Document, Reply, json_reply
 
 _WEBHOOK_SECRET_LENGTH: Final = 32
 _URL_LENGTH_MAX: Final = 2000
+_ENDPOINTS_MAX: Final = 16
+"""Stripe's own limit of an account, in each mode."""
 
 
 def search(work: Work, call: Call) -> Reply:
@@ -87,11 +90,18 @@ def retrieve_dispute(work: Work, call: Call) -> Reply:
 
 
 def list_disputes(work: Work, call: Call) -> Reply:
-    """``GET /v1/disputes``, of one payment too."""
+    """``GET /v1/disputes``, of one payment or charge too."""
     parameters = parameters_of(call)
     check_known(parameters, (*LIST_PARAMETERS, "payment_intent", "charge"))
     page = page_of(work, parameters, DISPUTE)
-    found = work.documents(DISPUTE, page, parent=parameters.text("payment_intent"))
+    parent, charge_id = parameters.text("payment_intent"), parameters.text("charge")
+    if charge_id is not None:
+        # As with refunds: a payment has one charge that took money.
+        charge = work.find(CHARGE, charge_id)
+        if charge is None:
+            raise no_such(CHARGE, charge_id, "charge")
+        parent = charge.body["payment_intent"]
+    found = work.documents(DISPUTE, page, parent=parent)
     return list_reply(work, parameters, "/v1/disputes", page, found)
 
 
@@ -106,6 +116,8 @@ def create_endpoint(work: Work, call: Call) -> Reply:
     events = parameters.texts("enabled_events")
     if not events:
         raise missing("enabled_events")
+    if len(work.documents(ENDPOINT, Page(limit=_ENDPOINTS_MAX))) >= _ENDPOINTS_MAX:
+        raise invalid(f"You have reached the maximum of {_ENDPOINTS_MAX} test webhook endpoints.")
     metadata = payments.merged_metadata({}, metadata_of(parameters))
     body = objects.new_webhook_endpoint(
         url, events, work.now_s, description=parameters.text("description"), metadata=metadata

@@ -3,7 +3,7 @@
 base       inputs, effects, and the step that a machine takes
 schedule   when it asks, waits and gives up
 results    what activities answer
-payment, capture, void, refund    the machines
+payment, capture, void, refund, delivery    the machines
 registry   from a workflow's type to its machine
 
 A machine takes one step per input and answers each with exactly one effect: call an activity, wake me, or finish. So it

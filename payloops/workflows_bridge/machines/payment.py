@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
-from payloops.workflows_bridge.contracts import PaymentInput, PaymentResult, Signal
+from payloops.workflows_bridge.contracts import REASONS_TO_ASK, PaymentInput, PaymentResult, Signal
 from payloops.workflows_bridge.machines.base import Json, Step
 from payloops.workflows_bridge.machines.progress import Course, Progress, Run, SavedForm
 from payloops.workflows_bridge.machines.results import Activity, Outcome, Told
@@ -228,7 +228,7 @@ class PaymentMachine(Course[PaymentState]):
                 return self._voided(state, Outcome(Told.VOIDED))
             if waits:
                 return self.call(state, Activity.CANCEL if state.is_known else Activity.ASK)
-        elif name == Signal.COMPLETE_PAYMENT:
+        elif name in REASONS_TO_ASK:
             if waits:
                 return self.call(state, Activity.ASK)
             state = replace(state, verify=True)

@@ -8,6 +8,7 @@ from typing import Any
 from payloops.workflows_bridge.contracts import WorkflowType
 from payloops.workflows_bridge.machines.base import Machine
 from payloops.workflows_bridge.machines.capture import CaptureMachine
+from payloops.workflows_bridge.machines.delivery import DeliveryMachine
 from payloops.workflows_bridge.machines.payment import PaymentMachine
 from payloops.workflows_bridge.machines.refund import RefundMachine
 from payloops.workflows_bridge.machines.schedule import CONTRACT_SCHEDULE, Schedule
@@ -23,4 +24,5 @@ def machines(schedule: Schedule = CONTRACT_SCHEDULE) -> Machines:
         WorkflowType.CAPTURE.value: CaptureMachine(schedule),
         WorkflowType.VOID.value: VoidMachine(schedule),
         WorkflowType.REFUND.value: RefundMachine(schedule),
+        WorkflowType.WEBHOOK_DELIVERY.value: DeliveryMachine(),
     }

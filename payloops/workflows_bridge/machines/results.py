@@ -19,6 +19,7 @@ class Activity(StrEnum):
     ASK_REFUND = "askRefund"
     RECORD_PAYMENT = "recordPayment"
     RECORD_REFUND = "recordRefund"
+    ATTEMPT_DELIVERY = "attemptDelivery"
 
 
 class Told(StrEnum):

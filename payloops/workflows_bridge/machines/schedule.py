@@ -7,6 +7,20 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
+class DeliverySchedule:
+    """Of webhooks, all in seconds. The defaults are the contract's ("Outbound webhooks")."""
+
+    steps_s: tuple[float, ...] = (60, 300, 1800, 7200, 86400)
+    """The pauses after the first attempt, the second …; after the last attempt there is none: it failed."""
+    jitter: float = 0.2
+    """By which part of it a pause is longer or shorter."""
+    turn_wait_s: float = 300
+    """How long a delivery waits at most for those before it, of the same order and endpoint."""
+    room_wait_s: float = 1.0
+    """When to come again while this process sends as much to the endpoint as it may."""
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """All in seconds. The defaults are the contract's ("Order status", "Temporal")."""
 
@@ -23,6 +37,8 @@ class Schedule:
     repeat_within_s: float = 23 * 3600
     """How long a call that the processor knows nothing of is made again, with the same idempotency key: Stripe keeps
     keys for a day at least (https://docs.stripe.com/api/idempotent_requests)."""
+
+    delivery: DeliverySchedule = DeliverySchedule()
 
     def doubt_pause_s(self, asked: int) -> float:
         """The pause before the next ask, when ``asked`` were made."""

@@ -34,5 +34,5 @@ def from_stripe(amount: int, currency: str) -> int:
 def _divide(amount: int, divisor: int, currency: str) -> int:
     whole, rest = divmod(amount, divisor)
     if rest:
-        raise AmountMismatch(f"the processor can't express this amount of {currency}")
+        raise AmountMismatch(f"The processor can't express this amount of {currency}.")
     return whole

@@ -17,6 +17,8 @@ from enum import StrEnum
 from typing import Any, Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
+from payloops.events.order_states import DisputeStatus
+
 TIMEOUT_S_DEFAULT: Final = 20.0
 TIMEOUT_S_MAX: Final = 30.0
 """One ask of a processor takes at most this, whatever it does; however many requests it needs."""
@@ -162,6 +164,49 @@ class RefundNotFound:
     """The processor has no such refund, and surely so."""
 
 
+@dataclass(frozen=True, slots=True)
+class ListedRefund:
+    """A refund of a payment, made through us (``refund_id`` is ours) or not."""
+
+    processor_refund_id: str
+    refund_id: UUID | None
+    amount: int
+    status: Literal["pending", "success", "failed"]
+    reason: str | None = None
+    code: str = "refund_failed"
+    message: str = "The processor could not make this refund."
+
+
+@dataclass(frozen=True, slots=True)
+class RefundList:
+    """A payment's refunds, the newest first. ``complete``: there are no others."""
+
+    refunds: tuple[ListedRefund, ...]
+    complete: bool
+
+
+# ------------------------------------------------------------------------------------------------------------- disputes
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDispute:
+    """A dispute of a payment. ``reason`` is the processor's word."""
+
+    processor_dispute_id: str
+    amount: int
+    currency: str
+    status: DisputeStatus
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeList:
+    """A payment's disputes, the newest first. ``complete``: there are no others."""
+
+    disputes: tuple[ListedDispute, ...]
+    complete: bool
+
+
 # ---------------------------------------------------------------------------------------------------- expected trouble
 
 
@@ -193,6 +238,8 @@ PaymentOutcome: TypeAlias = (
     Captured | Authorized | ActionRequired | StillProcessing | Declined | Voided | NotFound | Trouble
 )
 RefundOutcome: TypeAlias = RefundSucceeded | RefundPending | RefundRejected | RefundNotFound | Trouble
+RefundListing: TypeAlias = RefundList | NotFound | Trouble
+DisputeListing: TypeAlias = DisputeList | NotFound | Trouble
 
 
 class Processor(Protocol):
@@ -226,6 +273,14 @@ class Processor(Protocol):
 
     async def get_refund(self, *, refund_id: UUID, processor_refund_id: str | None, ref: PaymentRef) -> RefundOutcome:
         """What became of a refund: by the processor's id, else by the refund id in its metadata."""
+        ...
+
+    async def list_refunds(self, ref: PaymentRef) -> RefundListing:
+        """The refunds of a payment that the processor has told the id of."""
+        ...
+
+    async def list_disputes(self, ref: PaymentRef) -> DisputeListing:
+        """The disputes of a payment that the processor has told the id of."""
         ...
 
     async def close(self) -> None:

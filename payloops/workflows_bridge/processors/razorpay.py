@@ -18,16 +18,23 @@ from uuid import UUID
 
 import orjson
 
+from payloops.values import born_s
 from payloops.workflows_bridge.processors.base import (
     ActionRequired,
     Authorized,
     Captured,
     Declined,
+    DisputeList,
+    DisputeListing,
+    ListedDispute,
+    ListedRefund,
     Misconfigured,
     NotFound,
     PaymentOutcome,
     PaymentRef,
     PaymentRequest,
+    RefundList,
+    RefundListing,
     RefundNotFound,
     RefundOutcome,
     RefundRejected,
@@ -41,6 +48,8 @@ from payloops.workflows_bridge.processors.razorpay_replies import (
     Document,
     furthest,
     items,
+    listed_dispute,
+    listed_refund,
     notes,
     optional_text,
     payment_outcome,
@@ -60,6 +69,7 @@ RECEIPT_CHARS_MAX: Final = 40
 NOTE_CHARS_MAX: Final = 256
 PAGE_SIZE: Final = 100
 PAGES_MAX: Final = 5
+CLOCK_SKEW_S: Final = 300
 
 _NOT_DECIDED: Final = frozenset({"GATEWAY_ERROR", "SERVER_ERROR"})
 """Error codes that say nothing about whether the request was carried out, whatever the HTTP status."""
@@ -252,6 +262,49 @@ class RazorpayProcessor:
             if len(refunds) < PAGE_SIZE:
                 return None
         raise NotExecuted("too many refunds of one payment to look through")
+
+    async def list_refunds(self, ref: PaymentRef) -> RefundListing:
+        """The newest of them: PAGES_MAX pages."""
+        return await self._ask(lambda: self._list_refunds(ref), moves_money=False)
+
+    async def _list_refunds(self, ref: PaymentRef) -> RefundListing:
+        payment_id = await self._paid_by(ref)
+        if payment_id is None:
+            return NotFound()
+        listed: list[ListedRefund] = []
+        for page in range(PAGES_MAX):
+            query = urlencode({"count": PAGE_SIZE, "skip": page * PAGE_SIZE})
+            try:
+                refunds = items(await self._call("GET", f"{_path('payments', payment_id)}/refunds?{query}"))
+            except _Refused as refusal:
+                if refusal.is_missing:
+                    return NotFound()
+                raise
+            listed += map(listed_refund, refunds)
+            if len(refunds) < PAGE_SIZE:
+                return RefundList(tuple(listed), complete=True)
+        return RefundList(tuple(listed), complete=False)
+
+    # ------------------------------------------------------------------------------------------------------- disputes
+
+    async def list_disputes(self, ref: PaymentRef) -> DisputeListing:
+        """Razorpay lists an account's disputes by time alone: those since the order was made, PAGES_MAX pages."""
+        return await self._ask(lambda: self._list_disputes(ref), moves_money=False)
+
+    async def _list_disputes(self, ref: PaymentRef) -> DisputeListing:
+        payment_id = await self._paid_by(ref)
+        if payment_id is None:
+            return NotFound()
+        made_at_s = born_s(ref.order_id)
+        since = {} if made_at_s is None else {"from": int(made_at_s) - CLOCK_SKEW_S}
+        listed: list[ListedDispute] = []
+        for page in range(PAGES_MAX):
+            query = urlencode({**since, "count": PAGE_SIZE, "skip": page * PAGE_SIZE})
+            disputes = items(await self._call("GET", f"/disputes?{query}"))
+            listed += [listed_dispute(one) for one in disputes if one.get("payment_id") == payment_id]
+            if len(disputes) < PAGE_SIZE:
+                return DisputeList(tuple(listed), complete=True)
+        return DisputeList(tuple(listed), complete=False)
 
     # --------------------------------------------------------------------------------------------- requests and trouble
 

@@ -1,4 +1,4 @@
-"""What Razorpay's orders, payments and refunds say, as outcomes.
+"""What Razorpay's orders, payments, refunds and disputes say, as outcomes.
 
 States: https://razorpay.com/docs/payments/payments/#payment-life-cycle and https://razorpay.com/docs/api/refunds/.
 """
@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
+from payloops.projections.views import as_uuid
+from payloops.workflows_bridge.processors import disputes
 from payloops.workflows_bridge.processors.base import (
     ActionRequired,
     Authorized,
     Captured,
     Declined,
+    ListedDispute,
+    ListedRefund,
     Misconfigured,
     PaymentOutcome,
     PaymentRef,
@@ -76,6 +80,32 @@ def refund_outcome(refund: Document) -> RefundOutcome:
             return RefundRejected(refund_id, "refund_failed", "The refund failed at the processor.")
         case _:
             return RefundPending(refund_id)
+
+
+def listed_refund(refund: Document) -> ListedRefund:
+    """A refund as one of a list. Raises ``UnreadableReply``."""
+    outcome = refund_outcome(refund)
+    refund_id = notes(refund).get("refund_id")
+    failed = outcome if isinstance(outcome, RefundRejected) else None
+    return ListedRefund(
+        processor_refund_id=text(refund, "id"),
+        refund_id=as_uuid(refund_id) if isinstance(refund_id, str) else None,
+        amount=_amount(refund),
+        status="success" if isinstance(outcome, RefundSucceeded) else "pending" if failed is None else "failed",
+        code=failed.code if failed else "refund_failed",
+        message=failed.message if failed else "",
+    )
+
+
+def listed_dispute(dispute: Document) -> ListedDispute:
+    """A dispute as one of a list. Raises ``UnreadableReply``."""
+    return ListedDispute(
+        processor_dispute_id=text(dispute, "id"),
+        amount=_amount(dispute),
+        currency=text(dispute, "currency").upper(),
+        status=disputes.of_razorpay(text(dispute, "status"), dispute.get("amount_deducted")),
+        reason=optional_text(dispute, "reason_code"),
+    )
 
 
 def furthest(payments: Iterable[Document]) -> Document | None:

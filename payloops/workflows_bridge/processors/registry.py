@@ -34,7 +34,7 @@ def build_processor(
     try:
         processor = ProcessorName(name)
     except ValueError:
-        raise InvalidProcessor("there is no such processor", param="processor") from None
+        raise InvalidProcessor("There is no such processor.", param="processor") from None
     transport = Transport(http, timeout_s=timeout_s)
     match processor:
         case ProcessorName.STRIPE:
@@ -59,5 +59,7 @@ def _credential(credentials: Mapping[str, str], name: str, *, without: str = " "
     """Credentials go into a header: printable ASCII without blanks, or someone would write headers of their own."""
     value = credentials.get(name)
     if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value) or without in value:
-        raise InvalidProcessor(f"the processor's {name} is missing or unusable", param=f"credentials.{name}")
+        raise InvalidProcessor(
+            f"The processor's credential {name} is missing or unusable.", param=f"credentials.{name}"
+        )
     return value

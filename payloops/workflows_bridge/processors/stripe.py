@@ -15,15 +15,19 @@ from uuid import UUID
 import stripe
 
 from payloops.errors import AmountMismatch
-from payloops.values import Clock
+from payloops.values import Clock, born_s
 from payloops.workflows_bridge.processors.amounts import to_stripe
 from payloops.workflows_bridge.processors.base import (
     Declined,
+    DisputeList,
+    DisputeListing,
     Misconfigured,
     NotFound,
     PaymentOutcome,
     PaymentRef,
     PaymentRequest,
+    RefundList,
+    RefundListing,
     RefundNotFound,
     RefundOutcome,
     RefundRejected,
@@ -35,6 +39,8 @@ from payloops.workflows_bridge.processors.stripe_replies import (
     created_s,
     furthest,
     identifier,
+    listed_dispute,
+    listed_refund,
     members,
     metadata_of,
     payment_outcome,
@@ -84,6 +90,7 @@ class StripeProcessor:
         client = stripe_client(secret_key, api_base=api_base, transport=transport)
         self._intents = client.v1.payment_intents
         self._refunds = client.v1.refunds
+        self._disputes = client.v1.disputes
         self._transport = transport
         self._clock = clock
 
@@ -225,8 +232,8 @@ class StripeProcessor:
         return furthest(intent for intent in members(results) if _is_of(intent, ref))
 
     def _key_may_be_forgotten(self, made_for: UUID) -> bool:
-        born_s = _born_s(made_for)
-        return born_s is not None and self._clock.now().timestamp() - born_s > KEY_LIFETIME_S
+        made_at_s = born_s(made_for)
+        return made_at_s is not None and self._clock.now().timestamp() - made_at_s > KEY_LIFETIME_S
 
     # -------------------------------------------------------------------------------------------------------- refunds
 
@@ -297,6 +304,49 @@ class StripeProcessor:
             params["starting_after"] = identifier(refunds[-1])
         raise NotExecuted("too many refunds of one payment to look through")
 
+    async def list_refunds(self, ref: PaymentRef) -> RefundListing:
+        """The newest of them: PAGES_MAX pages."""
+        return await self._ask(lambda: self._list_refunds(ref), moves_money=False)
+
+    async def _list_refunds(self, ref: PaymentRef) -> RefundListing:
+        found = await self._listed(ref, self._refunds.list_async)
+        if found is None:
+            return NotFound()
+        refunds, complete = found
+        return RefundList(tuple(listed_refund(one, ref.currency) for one in refunds), complete)
+
+    async def list_disputes(self, ref: PaymentRef) -> DisputeListing:
+        """The newest of them: PAGES_MAX pages."""
+        return await self._ask(lambda: self._list_disputes(ref), moves_money=False)
+
+    async def _list_disputes(self, ref: PaymentRef) -> DisputeListing:
+        found = await self._listed(ref, self._disputes.list_async)
+        if found is None:
+            return NotFound()
+        disputes, complete = found
+        return DisputeList(tuple(map(listed_dispute, disputes)), complete)
+
+    async def _listed(self, ref: PaymentRef, fetch: Callable[..., Awaitable[Any]]) -> tuple[list[Any], bool] | None:
+        """What a list has of the payment, and whether that is all of it; None when there is no such payment."""
+        target = await self._refund_target(ref)
+        if target is None:
+            return None
+        params = {"limit": PAGE_SIZE, **target}
+        listed: list[Any] = []
+        for _ in range(PAGES_MAX):
+            try:
+                page = await fetch(params)
+            except stripe.InvalidRequestError as refusal:
+                if _is_missing(refusal):
+                    return None
+                raise
+            found = members(page)
+            listed += found
+            if not page.has_more or not found:
+                return listed, True
+            params["starting_after"] = identifier(found[-1])
+        return listed, False
+
     # -------------------------------------------------------------------------------------------------------- trouble
 
     async def _ask(self, ask: Callable[[], Awaitable[_Outcome]], *, moves_money: bool) -> _Outcome | Trouble:
@@ -333,14 +383,9 @@ def _intent_id(ref: PaymentRef) -> str | None:
     return None
 
 
-def _born_s(identity: UUID) -> float | None:
-    """When a UUIDv7 was made, in Unix seconds; None for any other kind."""
-    return (identity.int >> 80) / 1000 if identity.version == 7 else None  # noqa: PLR2004 - RFC 9562
-
-
 def _created_since(order_id: UUID) -> dict[str, Any]:
-    born_s = _born_s(order_id)
-    return {} if born_s is None else {"created": {"gte": int(born_s) - CLOCK_SKEW_S}}
+    made_at_s = born_s(order_id)
+    return {} if made_at_s is None else {"created": {"gte": int(made_at_s) - CLOCK_SKEW_S}}
 
 
 def _is_of(intent: stripe.PaymentIntent, ref: PaymentRef) -> bool:

@@ -1,4 +1,4 @@
-"""What Stripe's PaymentIntents and Refunds say, as outcomes.
+"""What Stripe's PaymentIntents, Refunds and Disputes say, as outcomes.
 
 States: https://docs.stripe.com/payments/paymentintents/lifecycle and https://docs.stripe.com/api/refunds/object.
 """
@@ -10,12 +10,16 @@ from typing import Any, Final
 
 import stripe
 
+from payloops.projections.views import as_uuid
+from payloops.workflows_bridge.processors import disputes
 from payloops.workflows_bridge.processors.amounts import from_stripe
 from payloops.workflows_bridge.processors.base import (
     ActionRequired,
     Authorized,
     Captured,
     Declined,
+    ListedDispute,
+    ListedRefund,
     Misconfigured,
     PaymentOutcome,
     RefundOutcome,
@@ -73,6 +77,34 @@ def refund_outcome(refund: stripe.Refund, currency: str) -> RefundOutcome:
             return RefundPending(refund_id)
 
 
+def listed_refund(refund: stripe.Refund, currency: str) -> ListedRefund:
+    """A Refund as one of a list. Raises as ``payment_outcome``."""
+    outcome = refund_outcome(refund, currency)
+    refund_id = metadata_of(refund).get("refund_id")
+    failed = outcome if isinstance(outcome, RefundRejected) else None
+    return ListedRefund(
+        processor_refund_id=identifier(refund),
+        refund_id=as_uuid(refund_id) if isinstance(refund_id, str) else None,
+        amount=from_stripe(_whole(refund, "amount"), currency),
+        status="success" if isinstance(outcome, RefundSucceeded) else "pending" if failed is None else "failed",
+        reason=getattr(refund, "reason", None),
+        code=failed.code if failed else "refund_failed",
+        message=failed.message if failed else "",
+    )
+
+
+def listed_dispute(dispute: stripe.Dispute) -> ListedDispute:
+    """A Dispute as one of a list, in its own currency. Raises as ``payment_outcome``."""
+    currency = _text(dispute, "currency").upper()
+    return ListedDispute(
+        processor_dispute_id=identifier(dispute),
+        amount=from_stripe(_whole(dispute, "amount"), currency),
+        currency=currency,
+        status=disputes.of_stripe(_text(dispute, "status")),
+        reason=getattr(dispute, "reason", None) or None,
+    )
+
+
 def furthest(intents: Iterable[stripe.PaymentIntent]) -> stripe.PaymentIntent | None:
     """Of several PaymentIntents for one attempt, the one that got furthest: no money may be overlooked."""
 
@@ -83,7 +115,7 @@ def furthest(intents: Iterable[stripe.PaymentIntent]) -> stripe.PaymentIntent | 
     return min(intents, key=distance, default=None)
 
 
-def identifier(thing: stripe.PaymentIntent | stripe.Refund) -> str:
+def identifier(thing: stripe.PaymentIntent | stripe.Refund | stripe.Dispute) -> str:
     """Its id. Raises ``UnreadableReply``."""
     return _text(thing, "id")
 

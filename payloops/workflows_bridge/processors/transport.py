@@ -19,6 +19,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from payloops.telemetry import span
 from payloops.workflows_bridge.processors.base import TIMEOUT_S_MAX
 
 REPLY_BYTES_MAX: Final = 2 * 1024 * 1024
@@ -117,8 +118,10 @@ class Transport:
         Raises ``NotExecuted``, ``MaybeExecuted`` or ``CredentialsRefused``.
         """
         try:
-            async with asyncio.timeout_at(self._deadline()):
-                status, reply_headers, content = await self._exchange(method, url, headers, body)
+            with span("processor request", kind="client", attributes={"http.request.method": method}) as step:
+                async with asyncio.timeout_at(self._deadline()):
+                    status, reply_headers, content = await self._exchange(method, url, headers, body)
+                step.set("http.response.status_code", status)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as trouble:
             raise NotExecuted(f"no connection ({type(trouble).__name__})") from None
         except TimeoutError:

@@ -30,7 +30,7 @@ async def k1(run: Run) -> None:
                 for name in ("api", "relay"):
                     async with under_load(shop, run.rng, workers=WORKERS):
                         await more_acknowledged(shop, run.rng.randint(2, 25))
-                        took_s = await _kill_and_wait(service, shop, name, run)
+                        took_s = await kill_and_wait(service, shop, name, run)
                     slowest_s[name] = max(slowest_s[name], took_s)
                     verdict = await check(shop)
                     run.say(f"round {number}: {name} back after {took_s:.2f} s; {verdict}")
@@ -42,7 +42,7 @@ async def k1(run: Run) -> None:
             raise AssertionError(f"{name} was ready only after {seconds:.1f} s")
 
 
-async def _kill_and_wait(service: Service, shop: Shop, name: str, run: Run) -> float:
+async def kill_and_wait(service: Service, shop: Shop, name: str, run: Run) -> float:
     """Seconds until the part does its work again."""
     part = service.parts[name]
     part.kill()

@@ -11,7 +11,6 @@ import psycopg
 
 from payloops.db import Database
 from payloops.events.store import Append, EventStore
-from payloops.events.store.append import CALL, parameters
 from payloops.projections.verify import verify
 from payloops.values import new_id
 from payloops.workflows_bridge.outbox_table import OutboxTable
@@ -20,7 +19,7 @@ from tests.gauntlet.run import Row, Run
 from tests.gauntlet.service import prepared
 from tests.gauntlet.shop import Shop, opened, under_load
 from tests.gauntlet.waiting import more_acknowledged, until_found
-from tests.integration.store.appends import append
+from tests.integration.store.appends import BY_HAND, append, by_hand
 
 WRITERS: Final = 6
 ROLLED_BACK_SHARE: Final = 0.35
@@ -72,7 +71,7 @@ async def _write(database: Database, rng: random.Random, count: int, committed: 
         async with database.connection() as connection:
             try:
                 async with connection.transaction():
-                    await connection.execute(CALL, parameters([one]))
+                    await connection.execute(BY_HAND, by_hand(one))
                     await asyncio.sleep(rng.uniform(0, DELAY_MAX_S))
                     if rng.random() < ROLLED_BACK_SHARE:
                         raise psycopg.Rollback
@@ -145,7 +144,7 @@ async def _poison_row(database: Database, shop: Shop, run: Run) -> None:
 async def _poison_event(database: Database, shop: Shop, run: Run) -> None:
     """An order's next event is of a topic that nobody knows. The order can't be used; verification says why."""
     sick = await shop.order(run.rng)
-    await _execute(database, CALL, *parameters([append(UUID(sick["id"]), sick["version"] + 1)]))
+    await _execute(database, BY_HAND, *by_hand(append(UUID(sick["id"]), sick["version"] + 1)))
     paid = await shop.paid_order(run.rng)
     answer = await shop.api.once("POST", f"/v1/orders/{sick['id']}/cancel", {})
     if answer.status < 400:

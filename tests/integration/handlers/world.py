@@ -21,23 +21,25 @@ from payloops.events.merchant_state import Registered
 from payloops.events.order_state import OrderState
 from payloops.events.store import EventStore
 from payloops.projections.merchants import API_KEYS, MERCHANTS, PROCESSOR_CONFIGS
+from payloops.projections.order_stats import ORDER_STATS
 from payloops.projections.orders import ORDERS
+from payloops.projections.public_events import PUBLIC_EVENTS
 from payloops.projections.refunds import REFUNDS
 from payloops.projections.transactions import TRANSACTIONS
-from payloops.values import SystemClock, new_id
+from payloops.values import new_id
 from payloops.workflows_bridge.outbox import OUTBOX
+from tests.clock import CLOCK
 from tests.integration.store.opening import opened
 
 RING = KeyRing.from_setting("a secret of at least thirty-two characters")
-ORDER = aggregates.orders(ORDERS, TRANSACTIONS, REFUNDS, OUTBOX)
+ORDER = aggregates.orders(ORDERS, TRANSACTIONS, REFUNDS, ORDER_STATS, PUBLIC_EVENTS, OUTBOX)
 MERCHANT = aggregates.merchants(MERCHANTS, API_KEYS, PROCESSOR_CONFIGS)
-STRIPE = (orders.ProcessorOption("stripe", enabled=True, priority=1),)
-_CLOCK = SystemClock()
+STRIPE = (orders.ProcessorOption("stripe", enabled=True, priority=1, test_mode=True),)
 
 
 def said_by(actor: str = "test") -> dict[str, Any]:
     """The fields that every command has beside its stream."""
-    return {"now": _CLOCK.now(), "meta": Meta(new_id(), Actor("system", actor), "correlation")}
+    return {"now": CLOCK.now(), "meta": Meta(new_id(), Actor("system", actor), "correlation")}
 
 
 def create_order(merchant_id: UUID, order_id: UUID, amount: int = 1000, **fields: Any) -> orders.CreateOrder:

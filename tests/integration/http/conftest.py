@@ -9,6 +9,9 @@ import pytest
 import uvloop
 
 from payloops.db import Database
+from payloops.http.customer_email import email_digest
+from payloops.projections.order_emails import OrderEmails
+from payloops.projections.personal_data import PersonalData
 from tests.databases import TestDatabase
 from tests.integration.http.world import Api, Merchant, open_api
 from tests.replay import assert_replay_equals_tables
@@ -20,7 +23,8 @@ async def api(request: pytest.FixtureRequest, test_database: TestDatabase, datab
     async with open_api(test_database) as opened:
         yield opened
     if request.node.get_closest_marker("rewrites_tables") is None:
-        await assert_replay_equals_tables(database)
+        personal = PersonalData(database, opened.services.ring)
+        await assert_replay_equals_tables(database, OrderEmails(database, personal, email_digest))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.integration.http.world import Api, Merchant
 ORDER_FIELDS = {
     *("id", "externalId", "amount", "currency", "status", "processor", "processorOrderId", "metadata", "createdAt"),
     *("updatedAt", "amountCaptured", "amountRefunded", "customerId", "customerEmail", "description", "returnUrl"),
-    *("cancelUrl", "captureMethod", "version", "nextAction", "failure", "outcomeUnknown"),
+    *("cancelUrl", "captureMethod", "version", "nextAction", "failure", "outcomeUnknown", "disputeStatus"),
 }
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 UUID_7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

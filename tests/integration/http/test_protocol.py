@@ -18,7 +18,8 @@ async def test_unknown_paths_are_404_in_our_form(api: Api) -> None:
     for path in ("/", "/v1", "/v1/order", "/v1/orders/", "//v1/orders", "/v1/orders/x/y/z", "/v1/%ff", "/v1%2Forders"):
         answer = await api.call("GET", path, headers={"X-Correlation-ID": "c"})
         assert (answer.status, answer.code) == (404, "not_found"), path
-        assert answer.json == {"code": "not_found", "message": "There is nothing at this path.", "correlationId": "c"}
+        message = "There is nothing at this path; /openapi.json lists those that there are."
+        assert answer.json == {"code": "not_found", "message": message, "correlationId": "c"}
 
 
 async def test_other_methods_are_405_with_allow(api: Api) -> None:
@@ -168,7 +169,7 @@ async def test_card_numbers_are_refused_wherever_they_stand(api: Api, merchant: 
 async def test_a_card_number_as_a_number_is_refused_in_metadata(api: Api, merchant: Merchant) -> None:
     body = {"amount": 1, "metadata": {"x": [4242424242424242]}}
     answer = await api.call("POST", "/v1/orders", body, key=merchant.api_key)
-    assert (answer.status, answer.code) == (400, "raw_card_rejected")
+    assert (answer.status, answer.code, answer.json["param"]) == (400, "raw_card_rejected", "metadata")
 
 
 async def test_what_only_looks_like_a_card_number_passes(api: Api, merchant: Merchant) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from uuid import UUID
 import aiohttp
 import orjson
 
-from payloops import bootstrap
+from payloops.bootstrap.api import services as open_services
 from payloops.commands.order_results import (
     OrderReport,
     RecordActionRequired,
@@ -28,7 +28,9 @@ from payloops.events.order_state import OrderState
 from payloops.http.app import App
 from payloops.http.server import HttpServer
 from payloops.http.services import Services
-from payloops.values import new_id
+from payloops.values import Clock, new_id
+from tests import conformance
+from tests.clock import CLOCK
 from tests.databases import TestDatabase
 
 SETTINGS = {
@@ -36,9 +38,19 @@ SETTINGS = {
     "ENCRYPTION_KEY": "an encryption key of the tests of 48 characters",
     "CORS_ORIGINS": "https://app.example.com,http://localhost:5173",
     "PAY_WAIT_S": "0",
+    "STRIPE_API_BASE": "https://127.0.0.1:9",
+    # Clients of the tests have addresses of their own, so that limits by address are met only where they are meant.
+    "TRUSTED_PROXIES": "127.0.0.0/8",
     "DB_POOL_MAX": "6",
 }
+PASSWORD = "correct horse"
+"""Of every merchant."""
 _numbers = itertools.count(1)
+
+
+def from_address(number: int) -> dict[str, str]:
+    """The header by which a trusted proxy tells of a client of its own."""
+    return {"X-Forwarded-For": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"}
 
 
 @dataclass(frozen=True)
@@ -104,13 +116,17 @@ class Api:
             sent["Authorization"] = f"Bearer {token}"
         url = f"http://127.0.0.1:{self.port}{path}"
         async with self._session.request(method, url, data=data, headers=sent, allow_redirects=False) as reply:
-            return Answer(reply.status, reply.headers, await reply.read())
+            raw = await reply.read()
+        problem = conformance.problem_of(method, path, reply.status, reply.headers.get("Content-Type", ""), raw)
+        assert problem is None, problem
+        return Answer(reply.status, reply.headers, raw)
 
     async def merchant(self, **key: object) -> Merchant:
         """A new account with an API key."""
-        email = f"merchant{next(_numbers)}@shop.example"
-        account = {"name": "A shop", "email": email, "password": "correct horse"}
-        made = (await self.call("POST", "/api/auth/register", account)).must(201)
+        number = next(_numbers)
+        email = f"merchant{number}@shop.example"
+        account = {"name": "A shop", "email": email, "password": PASSWORD}
+        made = (await self.call("POST", "/api/auth/register", account, headers=from_address(number))).must(201)
         token = made["token"]
         secret = await self.new_key(token, **key)
         return Merchant(UUID(made["merchant"]["id"]), email, token, secret["secret"], secret["apiKey"]["id"])
@@ -185,19 +201,50 @@ class Api:
 @asynccontextmanager
 async def open_api(database: TestDatabase, *routes: Any, **settings: str) -> AsyncIterator[Api]:
     """An API over this database, with further routes for the test's own use."""
+    async with open_api_at(None, database, *routes, **settings) as api:
+        yield api
+
+
+@asynccontextmanager
+async def open_api_at(clock: Clock | None, database: TestDatabase, *routes: Any, **settings: str) -> AsyncIterator[Api]:
+    """As ``open_api``, in a process whose clock is that one."""
+    async with _open_api(clock, _as_they_are, database, *routes, **settings) as api:
+        yield api
+
+
+@asynccontextmanager
+async def open_api_with(plant: Plant, database: TestDatabase, **settings: str) -> AsyncIterator[Api]:
+    """As ``open_api``, with a fault that ``plant`` puts among its parts."""
+    async with _open_api(None, plant, database, **settings) as api:
+        yield api
+
+
+Plant = Callable[[Services], Services]
+
+
+def _as_they_are(services: Services) -> Services:
+    return services
+
+
+@asynccontextmanager
+async def _open_api(
+    clock: Clock | None, plant: Plant, database: TestDatabase, *routes: Any, **settings: str
+) -> AsyncIterator[Api]:
     wanted = Settings.from_env(SETTINGS | settings).with_database(database.app_dsn, database.owner_dsn)
     # bcrypt's cost is what makes it slow; the tests are not about that.
     hashing = HashingPool(secret_cost=4, password_cost=4)
     try:
-        async with bootstrap.services(wanted) as made:
-            services = dataclasses.replace(made, hashing=hashing)
+        async with open_services(wanted, clock=clock or CLOCK) as made:
+            services = plant(dataclasses.replace(made, hashing=hashing))
             app = build_app_with(services, routes)
             server = HttpServer(app)
             port = await server.start("127.0.0.1", 0)
-            async with aiohttp.ClientSession(auto_decompress=False) as session:
-                yield Api(services, server, port, session)
-            services.stopping.set()
-            await server.stop(grace_s=0.5)
+            try:
+                async with aiohttp.ClientSession(auto_decompress=False) as session:
+                    yield Api(services, server, port, session)
+            finally:
+                services.stopping.set()
+                await server.stop(grace_s=0.5)
     finally:
         hashing.close()
 

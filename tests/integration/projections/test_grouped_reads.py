@@ -141,7 +141,7 @@ async def test_without_a_database_everybody_is_told(test_database: TestDatabase)
 
 
 async def test_a_fault_of_ours_stays_one(database: Database) -> None:
-    reads = GroupedReads(database, "SELECT 1 / 0, %(keys)s::text, %(merchants)s::text, %(orders)s::text")
+    reads = GroupedReads(database, "SELECT 1 / 0, $1::uuid[], $2::uuid[], $3::uuid[]")
     with pytest.raises(psycopg.errors.DivisionByZero):
         await reads.get(None, str(new_id()), str(new_id()))
     await reads.close()

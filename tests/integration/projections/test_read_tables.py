@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from payloops.bootstrap import merchant_aggregate, order_aggregate
+from payloops.bootstrap.core import merchant_aggregate, order_aggregate
 from payloops.commands.handlers import Aggregate, fold
 from payloops.db import Database
 from payloops.events import merchant as m
@@ -105,6 +105,38 @@ TRANSACTIONS: dict[str, tuple[tuple[Event, ...], list[tuple[str, int, str]]]] = 
         (*CAPTURED, event(o.RefundRequested, amount=300), event(o.RefundSucceeded)),
         [("capture", 1000, "success"), ("refund", 300, "success")],
     ),
+    "a refund told by its amount shrinks when a part of it is named": (
+        (
+            *CAPTURED,
+            event(o.RefundDiscovered, amount=500, processor_refund_id=None),
+            event(o.RefundSucceeded, processor_refund_id=None),
+            event(o.RefundDiscovered, refund_id=ID_2, amount=200, counted_before={str(REFUND_ID): 200}),
+            event(o.RefundSucceeded, refund_id=ID_2),
+        ),
+        [("capture", 1000, "success"), ("refund", 300, "success"), ("refund", 200, "success")],
+    ),
+    "one that was others altogether counts no more": (
+        (
+            *CAPTURED,
+            event(o.RefundDiscovered, amount=500, processor_refund_id=None),
+            event(o.RefundSucceeded, processor_refund_id=None),
+            event(o.RefundDiscovered, refund_id=ID_2, amount=600, counted_before={str(REFUND_ID): 500}),
+            event(o.RefundSucceeded, refund_id=ID_2),
+        ),
+        [("capture", 1000, "success"), ("refund", 500, "failed"), ("refund", 600, "success")],
+    ),
+    "a dispute is pending while it is open": (
+        (*CAPTURED, event(o.DisputeOpened, amount=900)),
+        [("capture", 1000, "success"), ("dispute", 900, "pending")],
+    ),
+    "a lost one took the money": (
+        (*CAPTURED, event(o.DisputeOpened), event(o.DisputeLost, amount=800)),
+        [("capture", 1000, "success"), ("dispute", 800, "success")],
+    ),
+    "a won one did not": (
+        (*CAPTURED, event(o.DisputeOpened), event(o.DisputeWon)),
+        [("capture", 1000, "success"), ("dispute", 1000, "failed")],
+    ),
     "a refund that fails after it succeeded is failed": (
         (*CAPTURED, event(o.RefundRequested, amount=300), event(o.RefundSucceeded), event(o.RefundFailed)),
         [("capture", 1000, "success"), ("refund", 300, "failed")],
@@ -172,6 +204,12 @@ async def test_an_order_shows_its_failure_and_then_its_next_action(database: Dat
     (row,) = await read(database, "orders", "status", "failure", "next_action", "version", order="id")
     assert (row["status"], row["failure"], row["version"]) == ("requires_action", None, 5)
     assert row["next_action"]["redirectUrl"] == "sealed-redirect-url"
+
+
+async def test_an_order_shows_its_dispute(database: Database) -> None:
+    await write(database, *CAPTURED, event(o.DisputeOpened), event(o.DisputeLost))
+    (order,) = await read(database, "orders", "dispute_status", "status", "amount_refunded", order="id")
+    assert order == {"dispute_status": "lost", "status": "captured", "amount_refunded": 0}
 
 
 async def test_a_removed_processor_keeps_no_credentials_and_makes_room(database: Database) -> None:

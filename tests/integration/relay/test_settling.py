@@ -14,6 +14,7 @@ from payloops.db import Database
 from payloops.errors import Unavailable
 from payloops.workflows_bridge import settling
 from payloops.workflows_bridge.engines.base import Advance
+from payloops.workflows_bridge.lanes import FullLanes
 from payloops.workflows_bridge.outbox_table import Done, OutboxTable, PutBack, Settled
 from payloops.workflows_bridge.settling import Settler
 from tests.integration.relay.engine import left, signal_row, start_row, wake_row, write
@@ -156,7 +157,8 @@ async def test_it_is_given_up_in_the_end(database: Database, monkeypatch: pytest
 
 async def test_full_lanes_are_left_alone(database: Database, table: OutboxTable) -> None:
     await write(database, [start_row("a", lane="x"), start_row("b", lane="y"), start_row("c")])
-    rows = await table.claim(5, lease_s=60, full_lanes=["x"])
+    rows, more = await table.claim_around(FullLanes(("x",)), 5, lease_s=60)
+    assert not more
     assert [row.lane for row in rows] == ["y", ""]
 
 

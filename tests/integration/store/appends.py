@@ -11,9 +11,14 @@ from psycopg.types.json import Json
 
 from payloops.db import Database
 from payloops.events.store import Append, IdempotencyRow
+from payloops.events.store.append import TYPES, parameters
 from payloops.values import new_id
 
 TOPIC = "test.happened.v1"
+EVENTS = ("integer[]", "uuid[]", "bigint[]", "text[]", "bytea[]")
+_CASTS = ", ".join([f"%s::{kind}" for kind in EVENTS] + ["%s::json"] * (len(TYPES) - len(EVENTS)))
+BY_HAND = f"SELECT * FROM append_batch({_CASTS})"
+"""The call of append_batch as a cursor takes it, for transactions of a test's own; with ``by_hand``."""
 
 
 def stored(stream: UUID, version: int = 1, *, topic: str = TOPIC, state: bytes | None = None) -> StoredEvent:
@@ -25,6 +30,20 @@ def append(stream: UUID | None = None, version: int = 1, *, count: int = 1, **fi
     """A command with ``count`` events from ``version`` on; a new stream unless one is named."""
     stream = new_id() if stream is None else stream
     return Append([stored(stream, version + place) for place in range(count)], **fields)
+
+
+def by_hand(*appends: Append) -> list[Any]:
+    """The parameters of BY_HAND."""
+    events = [(number, event) for number, append in enumerate(appends) for event in append.events]
+    documents = [None if sent is None else sent.decode() for sent in parameters(appends)[len(EVENTS) :]]
+    return [
+        [number for number, _ in events],
+        [event.originator_id for _, event in events],
+        [event.originator_version for _, event in events],
+        [event.topic for _, event in events],
+        [event.state for _, event in events],
+        *documents,
+    ]
 
 
 def key_row(key_id: UUID | None = None, **fields: Any) -> IdempotencyRow:

@@ -16,7 +16,8 @@ from payloops.events import schemas
 from payloops.events.base import Event, Sealed
 from payloops.events.codec import EventMapper
 from payloops.events.merchant import ApiKeyCreated, MerchantRegistered, ProcessorConfigured
-from payloops.events.order import OrderCancelled, OrderCreated, PaymentActionRequired
+from payloops.events.order import ExternalEventPublished, OrderCancelled, OrderCreated, PaymentActionRequired
+from payloops.events.processor_event import ProcessorEventReceived
 from payloops.events.registry import EVENT_CLASSES
 from tests.spec import event
 
@@ -57,9 +58,11 @@ def test_titles_and_descriptions_are_the_classes_own() -> None:
     [
         (MerchantRegistered, {"email", "password_hash"}),
         (ApiKeyCreated, {"secret_hash"}),
-        (ProcessorConfigured, {"credentials"}),
+        (ProcessorConfigured, {"credentials", "retired_credentials"}),
+        (ProcessorEventReceived, {"body"}),
         (OrderCreated, {"customer_email"}),
         (PaymentActionRequired, {"client_secret", "redirect_url"}),
+        (ExternalEventPublished, {"sealed_payload"}),
     ],
 )
 def test_sealed_fields_are_marked_as_encrypted(event_class: type[Event], sealed: set[str]) -> None:
@@ -87,6 +90,12 @@ def test_a_later_version_says_which_it_is() -> None:
     assert "class_version" in made["required"]
 
 
+@pytest.fixture
+def _no_earlier_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemas, "EARLIER_TOPICS", {})
+
+
+@pytest.mark.usefixtures("_no_earlier_versions")
 def test_write_brings_a_directory_up_to_date_and_check_names_what_drifted(tmp_path: Path) -> None:
     directory = tmp_path / "events"
     every = sorted(schemas.documents())
@@ -110,12 +119,13 @@ def test_the_file_of_an_earlier_version_stays_as_it_was(tmp_path: Path, monkeypa
     assert (tmp_path / "test.renamed.v1.json").read_text() == '{"kept": true}'
 
 
+@pytest.mark.usefixtures("_no_earlier_versions")
 def test_the_command_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["schemas", "--directory", str(tmp_path)]
     assert run([*arguments, "--check"], {}) == 1
     assert "run: payloops schemas" in capsys.readouterr().out
     assert run(arguments, {}) == 0
-    assert f"wrote {tmp_path / 'order.created.v1.json'}" in capsys.readouterr().out
+    assert f"wrote {tmp_path / 'order.created.v2.json'}" in capsys.readouterr().out
     assert run([*arguments, "--check"], {}) == 0
     assert capsys.readouterr().out == ""
     assert schemas_command.__doc__ is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, get_args
 from uuid import UUID
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from payloops.commands.merchant import (
-    API_KEYS_MAX,
+    ChangePassword,
     ChangeProcessorFlags,
     ChangeProfile,
     ConfigureProcessor,
@@ -24,16 +24,43 @@ from payloops.commands.merchant import (
     RegisterMerchant,
     RemoveProcessor,
     RevokeApiKey,
+    RevokeTokens,
+    RollApiKey,
     decide,
 )
-from payloops.errors import EmailExists, InvalidStatus, NotFound, PayloopsError
+from payloops.errors import EmailExists, InvalidStatus, InvalidToken, NotFound, PayloopsError, VersionConflict
 from payloops.events import merchant as e
 from payloops.events.base import Event, Sealed
 from payloops.events.codec import EventMapper
-from payloops.events.merchant_state import INITIAL, ImpossibleHistory, MerchantState, Registered, evolve
-from tests.spec import CONFIG_ID, KEY_ID, NOW, PAST, REGISTERED, command, event, given, numbered, state_after
+from payloops.events.merchant_state import (
+    INITIAL,
+    ImpossibleHistory,
+    MerchantState,
+    Registered,
+    RetiredCredentials,
+    evolve,
+)
+from tests.spec import (
+    CONFIG_ID,
+    KEY_ID,
+    NEW_KEY_ID,
+    NOW,
+    PAST,
+    REGISTERED,
+    command,
+    event,
+    given,
+    numbered,
+    state_after,
+)
 
 WITH_KEY: Final = (*REGISTERED, event(e.ApiKeyCreated))
+SUCCESSOR: Final = {
+    "key_id": NEW_KEY_ID,
+    "public_id": "mnopqrstuvwx",
+    "prefix": "sk_test_mnop",
+    "secret_hash": Sealed("sealed-new-hash"),
+}
 WITH_STRIPE: Final = (*REGISTERED, event(e.ProcessorConfigured))
 
 
@@ -63,6 +90,78 @@ class TestAccount:
         given(*REGISTERED).when(command(ChangeProfile, name="Shop")).then_nothing()
         given(*REGISTERED).when(command(ChangeProfile, clear_webhook_url=True)).then_nothing()
 
+    def test_the_profiles_version_is_that_of_its_last_change(self) -> None:
+        history = (*REGISTERED, event(e.ApiKeyCreated), event(e.ProfileChanged), event(e.ApiKeyRevoked))
+        assert state_after(*history).profile_version == 3
+        given(*history).when(command(ChangeProfile, name="Store", expected_version=3)).then(
+            event(e.ProfileChanged, name="Store")
+        ).then_state(lambda merchant: merchant.profile_version == 5)
+        for other in (-1, 1, 4):
+            given(*history).when(command(ChangeProfile, name="Store", expected_version=other)).then_raises(
+                VersionConflict, match="at version 3"
+            )
+
+
+class TestTokens:
+    def test_another_password_revokes_what_was_issued_before(self) -> None:
+        given(*REGISTERED).when(command(ChangePassword)).then(event(e.PasswordChanged)).then_state(
+            lambda merchant: (
+                (merchant.token_version, merchant.password_hash) == (1, "sealed-new-password-hash")
+                and (merchant.profile_version, merchant.updated_at) == (1, PAST)
+            )
+        )
+
+    def test_signing_out_everywhere_revokes_what_was_issued_before(self) -> None:
+        history = (*REGISTERED, event(e.PasswordChanged))
+        given(*history).when(command(RevokeTokens, token_version=1)).then(
+            event(e.TokensRevoked, token_version=2)
+        ).then_state(lambda merchant: merchant.token_version == 2)
+
+    @pytest.mark.parametrize("asked", [ChangePassword, RevokeTokens])
+    @pytest.mark.parametrize("version", [0, 2])
+    def test_a_token_that_was_revoked_meanwhile_changes_nothing(self, asked: type, version: int) -> None:
+        given(*REGISTERED, event(e.TokensRevoked)).when(command(asked, token_version=version)).then_raises(InvalidToken)
+
+
+class TestRolling:
+    def test_the_new_key_is_like_the_old_one_which_ends_at_once(self) -> None:
+        given(*WITH_KEY).when(command(RollApiKey)).then(
+            event(e.ApiKeyCreated, **SUCCESSOR), event(e.ApiKeyRolled)
+        ).then_state(
+            lambda merchant: (
+                merchant.api_keys[KEY_ID].revoked_at == NOW
+                and merchant.api_keys[KEY_ID].successor_id == NEW_KEY_ID
+                and merchant.api_keys[NEW_KEY_ID].revoked_at is None
+            )
+        )
+
+    def test_with_an_overlap_the_old_key_ends_after_it(self) -> None:
+        end = NOW + timedelta(seconds=90)
+        given(*WITH_KEY).when(command(RollApiKey, overlap_s=90)).then(
+            event(e.ApiKeyCreated, **SUCCESSOR), event(e.ApiKeyRolled, expires_at=end)
+        ).then_state(
+            lambda merchant: (
+                merchant.api_keys[KEY_ID].expires_at == end and merchant.api_keys[KEY_ID].revoked_at is None
+            )
+        )
+
+    def test_an_overlap_never_lengthens_the_old_keys_life_and_the_new_one_has_its_own(self) -> None:
+        end = NOW + timedelta(hours=1)
+        history = (*REGISTERED, event(e.ApiKeyCreated, live=True, scopes=(), expires_at=end))
+        given(*history).when(command(RollApiKey, overlap_s=7200)).then(
+            event(e.ApiKeyCreated, **SUCCESSOR, live=True, scopes=(), expires_at=NOW + (end - PAST)),
+            event(e.ApiKeyRolled, expires_at=end),
+        )
+
+    def test_only_a_key_that_holds_is_rolled_and_once(self) -> None:
+        given(*REGISTERED).when(command(RollApiKey)).then_raises(NotFound, match="API key")
+        given(*WITH_KEY, event(e.ApiKeyRevoked)).when(command(RollApiKey)).then_raises(InvalidStatus)
+        expired = event(e.ApiKeyCreated, expires_at=NOW)
+        given(*REGISTERED, expired).when(command(RollApiKey)).then_raises(InvalidStatus)
+        again = command(RollApiKey, new_key_id=UUID(int=9), overlap_s=90)
+        given(*WITH_KEY).when(command(RollApiKey, overlap_s=90), again).then_raises(InvalidStatus, match="rolled")
+        given(*WITH_KEY).when(command(RollApiKey), command(RollApiKey)).then_nothing()
+
 
 class TestApiKeys:
     def test_a_key_is_made(self) -> None:
@@ -74,16 +173,6 @@ class TestApiKeys:
 
     def test_the_same_key_made_again_is_one_key(self) -> None:
         given(*WITH_KEY).when(command(CreateApiKey)).then_nothing()
-
-    def test_keys_are_bounded_revoked_ones_too(self) -> None:
-        history: list[Event] = [*REGISTERED]
-        for number in range(API_KEYS_MAX // 2):
-            history += [
-                event(e.ApiKeyCreated, key_id=UUID(int=number)),
-                event(e.ApiKeyRevoked, key_id=UUID(int=number)),
-            ]
-        history += [event(e.ApiKeyCreated, key_id=UUID(int=n)) for n in range(API_KEYS_MAX // 2, API_KEYS_MAX)]
-        given(*history).when(command(CreateApiKey)).then_raises(InvalidStatus, match=f"{API_KEYS_MAX} API keys")
 
     def test_a_revoked_key_stays_known_with_its_time(self) -> None:
         given(*WITH_KEY).when(command(RevokeApiKey)).then(event(e.ApiKeyRevoked)).then_state(
@@ -105,13 +194,52 @@ class TestProcessors:
 
     def test_configured_again_it_keeps_its_id_and_age_and_has_the_new_credentials(self) -> None:
         asked: dict[str, Any] = {"credentials": Sealed("newer"), "enabled": False, "priority": 7, "test_mode": False}
-        given(*WITH_STRIPE).when(command(ConfigureProcessor, config_id=UUID(int=9), **asked)).then(
+        asked_again = command(ConfigureProcessor, config_id=UUID(int=9), keeps_webhook_secret=True, **asked)
+        given(*WITH_STRIPE).when(asked_again).then(
             event(e.ProcessorConfigured, config_id=CONFIG_ID, **asked)
         ).then_state(
             lambda merchant: (
                 (merchant.processors["stripe"].created_at, merchant.processors["stripe"].updated_at) == (PAST, NOW)
             )
         )
+
+    @pytest.mark.parametrize(("processor", "hours"), [("stripe", 24), ("razorpay", 72)])
+    def test_an_earlier_webhook_secret_holds_for_a_while(self, processor: str, hours: int) -> None:
+        before = event(e.ProcessorConfigured, processor=processor, credentials=Sealed("old"))
+        asked = command(ConfigureProcessor, processor=processor, credentials=Sealed("new"), webhook_endpoint_id="we_1")
+        given(*REGISTERED, before).when(asked).then(
+            event(
+                e.ProcessorConfigured,
+                processor=processor,
+                credentials=Sealed("new"),
+                webhook_endpoint_id="we_1",
+                retired_credentials=(Sealed("old"),),
+                retired_until=(NOW + timedelta(hours=hours),),
+            )
+        )
+
+    def test_several_earlier_webhook_secrets_hold_until_each_ends(self) -> None:
+        ends = [NOW + timedelta(hours=1), NOW - timedelta(seconds=1)]
+        before = event(
+            e.ProcessorConfigured,
+            credentials=Sealed("old"),
+            retired_credentials=(Sealed("older"), Sealed("oldest")),
+            retired_until=tuple(ends),
+        )
+        outcome = given(*REGISTERED, before).when(command(ConfigureProcessor, credentials=Sealed("new")))
+        assert outcome.state.processors["stripe"].retired == (
+            RetiredCredentials(Sealed("old"), NOW + timedelta(hours=24)),
+            RetiredCredentials(Sealed("older"), ends[0]),
+        )
+
+    def test_no_more_earlier_webhook_secrets_are_kept_than_are_looked_at(self) -> None:
+        saves = [command(ConfigureProcessor, credentials=Sealed(str(n))) for n in range(9)]
+        retired = given(*REGISTERED).when(*saves).state.processors["stripe"].retired
+        assert [one.credentials for one in retired] == ["7", "6", "5", "4"]
+
+    def test_a_processor_that_was_removed_leaves_no_secret(self) -> None:
+        outcome = given(*WITH_STRIPE).when(command(RemoveProcessor), command(ConfigureProcessor))
+        assert outcome.state.processors["stripe"].retired == ()
 
     def test_two_processors_stand_side_by_side(self) -> None:
         given(*WITH_STRIPE).when(command(ConfigureProcessor, processor="razorpay", config_id=UUID(int=9))).then_state(
@@ -156,7 +284,13 @@ def row(others: Cell, **cells: Cell) -> Mapping[str, Cell]:
 TABLE: Final[tuple[tuple[Any, Mapping[str, Cell]], ...]] = (
     (command(RegisterMerchant), row(EmailExists, absent=(e.MerchantRegistered,))),
     (command(ChangeProfile, name="Store"), row((e.ProfileChanged,))),
+    (command(ChangePassword), row((e.PasswordChanged,))),
+    (command(RevokeTokens), row((e.TokensRevoked,))),
     (command(CreateApiKey), row((e.ApiKeyCreated,), with_key=(), with_revoked_key=())),
+    (
+        command(RollApiKey),
+        row(NotFound, with_key=(e.ApiKeyCreated, e.ApiKeyRolled), with_revoked_key=InvalidStatus),
+    ),
     (command(RevokeApiKey), row(NotFound, with_key=(e.ApiKeyRevoked,), with_revoked_key=())),
     (command(ConfigureProcessor), row((e.ProcessorConfigured,))),
     (command(ChangeProcessorFlags, priority=2), row(NotFound, with_processor=(e.ProcessorFlagsChanged,))),
@@ -196,6 +330,7 @@ class TestHistory:
             (REGISTERED, event(e.MerchantRegistered)),
             (WITH_KEY, event(e.ApiKeyCreated)),
             (REGISTERED, event(e.ApiKeyRevoked)),
+            (REGISTERED, event(e.ApiKeyRolled)),
             (REGISTERED, event(e.ProcessorFlagsChanged)),
             (REGISTERED, event(e.ProcessorRemoved)),
         ],
@@ -220,6 +355,9 @@ requests = st.one_of(
     ),
     st.builds(command, st.just(CreateApiKey), key_id=keys, expires_at=st.sampled_from([None, NOW])),
     st.builds(command, st.just(RevokeApiKey), key_id=keys),
+    st.builds(command, st.just(RollApiKey), key_id=keys, new_key_id=keys, overlap_s=st.sampled_from([0, 60])),
+    st.builds(command, st.just(ChangePassword), token_version=st.integers(0, 2)),
+    st.builds(command, st.just(RevokeTokens), token_version=st.integers(0, 2)),
     st.builds(command, st.just(ConfigureProcessor), processor=names, config_id=keys, priority=st.integers(1, 3)),
     st.builds(command, st.just(ChangeProcessorFlags), processor=names, enabled=flags, test_mode=flags),
     st.builds(command, st.just(RemoveProcessor), processor=names),
@@ -257,9 +395,9 @@ class MerchantLife(RuleBasedStateMachine):
         for key_id, key in before.api_keys.items():
             assert key_id in after.api_keys
             assert key.revoked_at is None or after.api_keys[key_id] == key
-            assert dataclasses.replace(after.api_keys[key_id], revoked_at=None) == dataclasses.replace(
-                key, revoked_at=None
-            )
+            changing: dict[str, Any] = {"revoked_at": None, "expires_at": None, "successor_id": None}
+            assert dataclasses.replace(after.api_keys[key_id], **changing) == dataclasses.replace(key, **changing)
+        assert after.token_version - before.token_version in {0, 1}
 
     def teardown(self) -> None:
         """A replay gives the same state."""

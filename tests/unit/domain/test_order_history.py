@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, get_args
@@ -30,6 +31,7 @@ from tests.spec import (
     FAILED,
     PENDING,
     PROCESSING,
+    REFUND_ID,
     REQUIRES_ACTION,
     event,
     numbered,
@@ -42,7 +44,11 @@ STATES: Final[Mapping[type, tuple[Event, ...]]] = MappingProxyType(
         Processing: PROCESSING,
         RequiresAction: REQUIRES_ACTION,
         Authorized: AUTHORIZED,
-        Captured: (*CAPTURED, event(e.RefundRequested, refund_id=UUID(int=5), amount=1)),
+        Captured: (
+            *CAPTURED,
+            event(e.RefundRequested, refund_id=UUID(int=5), amount=1),
+            event(e.DisputeOpened, dispute_id=UUID(int=7)),
+        ),
         Failed: FAILED,
         Cancelled: CANCELLED,
     }
@@ -75,16 +81,29 @@ POSSIBLE: Final[Mapping[type[Event], tuple[type, ...]]] = MappingProxyType(
         e.RefundSucceeded: (Captured,),
         e.RefundFailed: (Captured,),
         e.RefundOutcomeUnknown: (Captured,),
+        e.RefundTotalTold: (Captured,),
+        e.DisputeOpened: (Captured,),
+        e.DisputeWon: (Captured,),
+        e.DisputeLost: (Captured,),
+        e.ExternalEventPublished: (Pending, *PAID, Cancelled),
+        e.SyncRequested: (Pending, *PAID, Cancelled),
+        e.SyncFinished: (),
     }
 )
-"""In which states an event can happen. The cancelled order here was never paid, so only a discovery fits it."""
+"""In which states an event can happen. The cancelled order here was never paid, so only a discovery fits it. Of none
+was the processor asked, so no sync is finished."""
+
+
+OF_A_REFUND = (e.RefundIdentified, e.RefundSucceeded, e.RefundFailed, e.RefundOutcomeUnknown)
 
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("event_class", POSSIBLE)
 def test_an_event_fits_its_states_only(event_class: type[Event], state: type) -> None:
     history = STATES[state]
-    fields = {"refund_id": UUID(int=5)} if event_class.__name__.startswith("Refund") else {}
+    fields = {"refund_id": UUID(int=5)} if event_class in OF_A_REFUND else {}
+    if event_class in (e.DisputeWon, e.DisputeLost):
+        fields = {"dispute_id": UUID(int=7)}
     if event_class in (e.RefundRequested, e.RefundDiscovered):
         fields = {"refund_id": UUID(int=6)}
     (happened,) = numbered([event(event_class, **fields)], after=len(history))
@@ -122,6 +141,44 @@ def test_only_a_payment_that_we_ended_fails_after_its_course(history: tuple[Even
 def test_an_attempt_that_never_started_has_no_results(happened: Event) -> None:
     with pytest.raises(ImpossibleHistory, match="attempt 2"):
         state_after(*PROCESSING, happened)
+
+
+REFUNDED_BY_AMOUNT: Final = (
+    *CAPTURED,
+    event(e.RefundDiscovered, amount=400, processor_refund_id=None),
+    event(e.RefundSucceeded, processor_refund_id=None),
+)
+
+
+@pytest.mark.parametrize(
+    "counted_before",
+    [{str(REFUND_ID): 401}, {str(REFUND_ID): 0}, {str(UUID(int=6)): 1}],
+    ids=["more_than_it_is", "none_of_it", "of_no_refund"],
+)
+def test_a_refund_can_have_been_counted_as_one_known_by_its_amount_only(counted_before: dict[str, int]) -> None:
+    found = event(e.RefundDiscovered, refund_id=UUID(int=7), amount=400, counted_before=counted_before)
+    with pytest.raises(ImpossibleHistory, match="counted"):
+        state_after(*REFUNDED_BY_AMOUNT, found)
+    with pytest.raises(ImpossibleHistory, match="counted"):
+        state_after(
+            *REFUNDED_BY_AMOUNT,
+            event(e.RefundIdentified),
+            dataclasses.replace(found, counted_before={str(REFUND_ID): 400}),
+        )
+
+
+def test_a_total_that_is_told_is_larger_than_the_last() -> None:
+    assert state_after(*CAPTURED, event(e.RefundTotalTold, total=4)).refunded_total_told == 4
+    with pytest.raises(ImpossibleHistory):
+        state_after(*CAPTURED, event(e.RefundTotalTold, total=4), event(e.RefundTotalTold, total=4))
+
+
+@pytest.mark.parametrize("last", [e.DisputeOpened, e.DisputeLost])
+def test_a_dispute_begins_and_ends_once(last: type[Event]) -> None:
+    with pytest.raises(ImpossibleHistory):
+        state_after(*CAPTURED, event(e.DisputeOpened), event(e.DisputeLost), event(last))
+    with pytest.raises(ImpossibleHistory, match="never began"):
+        state_after(*CAPTURED, event(e.DisputeWon), event(last))
 
 
 def test_a_refund_that_never_began_has_no_result() -> None:

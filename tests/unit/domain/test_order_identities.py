@@ -20,6 +20,7 @@ from payloops.errors import AmountMismatch, InvalidStatus, NotFound
 from payloops.events.base import Event
 from payloops.events.order import (
     CancelRequested,
+    CaptureRequested,
     OrderCancelled,
     OrderCreated,
     PaymentActionRequired,
@@ -102,6 +103,19 @@ class TestPaymentsBegunElsewhere:
     @pytest.mark.parametrize("report", [RecordProcessing, RecordActionRequired])
     def test_its_steps_say_nothing(self, report: type[Any]) -> None:
         given(*PENDING).when(command(report)).then_nothing()
+
+    def test_money_held_is_taken_at_once_where_nobody_is_to_ask_for_it(self) -> None:
+        taken = event(CaptureRequested, workflow_id=f"capture-{ORDER_ID}")
+        held = command(RecordAuthorized, processor="stripe")
+        given(*PENDING).when(held).then(event(PaymentDiscovered), event(PaymentAuthorized), taken).then_state(
+            lambda state: status(state) == "authorized" and state.capture.amount == taken.amount
+        )
+        given(*PENDING).when(held, held).then_nothing()
+
+    def test_money_held_for_a_manual_order_waits_for_its_capture(self) -> None:
+        given(*MANUAL).when(command(RecordAuthorized, processor="stripe")).then(
+            event(PaymentDiscovered), event(PaymentAuthorized)
+        ).then_state(lambda state: status(state) == "authorized" and state.capture is None)
 
     def test_money_held_for_a_cancelled_order_is_voided(self) -> None:
         given(*CANCELLED).when(command(RecordAuthorized, processor="stripe")).then(

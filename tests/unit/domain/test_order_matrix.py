@@ -11,8 +11,9 @@ import pytest
 
 from payloops.commands import order as commands
 from payloops.commands import order_reports as reports
+from payloops.commands.order_sync import RequestSync
 from payloops.errors import (
-    AmountMismatch,
+    InvalidInput,
     InvalidStatus,
     NotFound,
     PayloopsError,
@@ -89,7 +90,10 @@ def status(word: str, processor: str | None = None) -> reports.RecordStatus:
 
 PAYMENT_STARTED: Final = (e.PaymentStarted,)
 VOIDED_AT_ONCE: Final = (e.PaymentAuthorized, e.CancelRequested)
-AUTHORIZATION: Final = cells((*OPEN, "failed"), (e.PaymentAuthorized,)) | cells(CALLED, VOIDED_AT_ONCE)
+TAKEN_AT_ONCE: Final = (e.PaymentAuthorized, e.CaptureRequested)
+AUTHORIZATION: Final = (
+    cells(OPEN, (e.PaymentAuthorized,)) | cells(("failed",), TAKEN_AT_ONCE) | cells(CALLED, VOIDED_AT_ONCE)
+)
 CAPTURE: Final = cells((*OPEN, *CALLED, *HELD, "failed", "cancelled_void"), (e.PaymentCaptured,))
 FAILURE: Final = cells(OPEN, (e.PaymentFailed,)) | cells(CALLED, (e.OrderCancelled,))
 END: Final = cells((*OPEN, *CALLED, *HELD, "failed"), (e.OrderCancelled,))
@@ -119,6 +123,8 @@ TABLE: Final[Mapping[str, tuple[Any, Mapping[str, Cell]]]] = MappingProxyType(
             command(commands.RefundPayment, refund_id=UUID(int=9), amount=100),
             row(InvalidStatus, **cells(TAKEN, (e.RefundRequested,)) | {"refunded": RefundExceedsCaptured}),
         ),
+        "sync": (command(RequestSync), row((e.SyncRequested,), **REFUSED_UNPAID)),
+        "sync_of_nobody": (command(reports.FinishSync), row(NOTHING)),
         "processing": (
             command(reports.RecordProcessing),
             row(NOTHING, **cells(("requires_action", "requires_action_called_off"), (e.PaymentProcessing,))),
@@ -136,7 +142,7 @@ TABLE: Final[Mapping[str, tuple[Any, Mapping[str, Cell]]]] = MappingProxyType(
             row(
                 NOTHING,
                 **AUTHORIZATION,
-                pending=(e.PaymentDiscovered, e.PaymentAuthorized),
+                pending=(e.PaymentDiscovered, *TAKEN_AT_ONCE),
                 cancelled_unpaid=(e.PaymentDiscovered, *VOIDED_AT_ONCE),
             ),
         ),
@@ -195,9 +201,30 @@ TABLE: Final[Mapping[str, tuple[Any, Mapping[str, Cell]]]] = MappingProxyType(
             command(reports.RecordDiscoveredRefund),
             row(
                 InvalidStatus,
-                **cells(TAKEN, (e.RefundDiscovered, e.RefundSucceeded)) | {"refunded": AmountMismatch},
+                **cells(TAKEN, (e.RefundDiscovered, e.RefundSucceeded)) | {"refunded": InvalidStatus},
             ),
         ),
+        "refund_total": (
+            command(reports.RecordCumulativeRefund, refunded_total=500),
+            row(
+                InvalidStatus,
+                captured=(e.RefundDiscovered, e.RefundSucceeded),
+                refund_pending=(e.RefundTotalTold, e.RefundDiscovered, e.RefundSucceeded),
+                partially_refunded=(e.RefundDiscovered, e.RefundSucceeded),
+                refund_failed=(e.RefundDiscovered, e.RefundSucceeded),
+                refunded=NOTHING,
+            ),
+        ),
+        "dispute": (command(reports.RecordDispute), row(InvalidStatus, **cells(TAKEN, (e.DisputeOpened,)))),
+        "dispute_lost": (
+            command(reports.RecordDispute, status="lost"),
+            row(InvalidStatus, **cells(TAKEN, (e.DisputeOpened, e.DisputeLost))),
+        ),
+        "publish": (
+            command(reports.PublishEvent),
+            row((e.ExternalEventPublished,), **cells(TAKEN, NOTHING)),
+        ),
+        "publish_what_there_is_not": (command(reports.PublishEvent, event_type="order.created"), row(InvalidInput)),
         "worker_pending": (
             status("pending"),
             row(NOTHING, **cells(("requires_action", "requires_action_called_off"), (e.PaymentProcessing,))),

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from payloops.commands import order as commands
 from payloops.commands import order_reports as reports
+from payloops.commands.order_sync import RequestSync
 from payloops.errors import PayloopsError
 from payloops.events import order as e
 from payloops.events.codec import EventMapper
@@ -27,6 +28,8 @@ from payloops.events.order_state import (
     evolve,
     status,
 )
+from payloops.events.public_events import last_published
+from payloops.events.webhook_event_types import EVENT_TYPES
 from tests.spec import AMOUNT, CAPTURED, PROCESSING, command, decide, event, state_after
 
 MAPPER: Final = EventMapper()
@@ -50,6 +53,7 @@ requests = st.one_of(
     built(commands.CapturePayment, amount=st.none() | amounts),
     built(commands.CancelOrder),
     built(commands.RefundPayment, refund_id=refund_ids, amount=st.none() | amounts),
+    built(RequestSync),
 )
 payment_reports = st.one_of(
     built(reports.RecordProcessing, attempt=attempts, **IDS),
@@ -96,6 +100,21 @@ refund_reports = st.one_of(
         status=st.sampled_from(["pending", "success", "failed"]),
         processor_transaction_id=payment_ids,
     ),
+    built(
+        reports.RecordCumulativeRefund,
+        refunded_total=st.sampled_from([1, 400, 401, 600, AMOUNT, 0, AMOUNT + 1]),
+        processor_transaction_id=payment_ids,
+    ),
+)
+others = st.one_of(
+    built(
+        reports.RecordDispute,
+        processor_dispute_id=st.sampled_from(["dp_1", "dp_2"]),
+        amount=amounts,
+        status=st.sampled_from(["opened", "won", "lost"]),
+    ),
+    built(reports.PublishEvent, event_type=st.sampled_from(["payment.captured", "checkout.expired", "no such type"])),
+    built(reports.FinishSync, number=st.integers(1, 2)),
 )
 
 
@@ -124,7 +143,7 @@ class OrderLife(RuleBasedStateMachine):
         self.tell(command(reports.RecordFailed, attempt=self.state.attempt.number))
         self.take(command(commands.StartPayment, payment_method_token=f"pm_{len(self.history)}"))
 
-    @rule(told=payment_reports | refund_reports)
+    @rule(told=payment_reports | refund_reports | others)
     def tell_anything(self, told: Any) -> None:
         self.tell(told)
 
@@ -173,6 +192,7 @@ class OrderLife(RuleBasedStateMachine):
             assert MAPPER.to_event(MAPPER.to_stored_event(happened)) == happened
             after = evolve(self.state, happened)
             require_money_goes_forward(self.state, after)
+            require_public_events_are_counted(self.state, happened, after)
             require_bounds(after)
             self.history.append(happened)
             self.state = after
@@ -203,6 +223,21 @@ def require_money_goes_forward(before: Any, after: Any) -> None:
         assert before.refunds.keys() <= after.refunds.keys()
     if before != INITIAL and not isinstance(before, Captured):
         assert status(after) not in ("partially_refunded", "refunded")
+
+
+def require_public_events_are_counted(before: OrderState, happened: e.OrderEvent, after: Any) -> None:
+    """Without gaps, and every change of the order's status is told."""
+    counted = 0 if isinstance(before, Absent) else before.facts.public_events
+    published = last_published(before, after)
+    if published is None:
+        assert after.facts.public_events == counted
+        assert (
+            isinstance(before, Absent) or isinstance(happened, e.PaymentDiscovered) or status(before) == status(after)
+        )
+    else:
+        assert published.sequence == after.facts.public_events == counted + 1
+        assert published.version == happened.originator_version == after.facts.published_version(published.type)
+        assert published.type in EVENT_TYPES
 
 
 TestOrderLife = OrderLife.TestCase
@@ -378,6 +413,10 @@ def test_every_report_is_among_what_is_told() -> None:
         reports.RecordRefundFailed,
         reports.RecordRefundUnknown,
         reports.RecordDiscoveredRefund,
+        reports.RecordCumulativeRefund,
+        reports.RecordDispute,
+        reports.PublishEvent,
         reports.RecordStatus,
+        reports.FinishSync,
     }
     assert named == set(get_args(reports.OrderReport))

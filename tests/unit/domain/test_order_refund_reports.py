@@ -105,8 +105,13 @@ class TestContradictingReports:
             event(RefundSucceeded, processor_refund_id="re_2")
         )
 
-    def test_a_failure_that_names_another_refund_than_the_one_that_succeeded_says_nothing(self) -> None:
-        given(*DONE).when(command(RecordRefundFailed, processor_refund_id="re_2")).then_nothing()
+    def test_a_failure_that_names_another_refund_than_the_one_that_succeeded_is_that_ones(self) -> None:
+        refused, late = (
+            command(report, processor_refund_id="re_2") for report in (RecordRefundFailed, RecordRefundSucceeded)
+        )
+        beside = {"refund_id": discovered_refund_id(ORDER_ID, "re_2"), "processor_refund_id": "re_2"}
+        given(*DONE).when(refused).then(event(RefundDiscovered, amount=400, **beside), event(RefundFailed, **beside))
+        given(*DONE).when(refused, late).then_nothing()
 
     def test_an_id_that_comes_later_is_learned(self) -> None:
         history = (*ASKED, event(RefundSucceeded, processor_refund_id=None))
@@ -178,11 +183,18 @@ class TestRefundsMadeAtTheProcessor:
             event(RefundDiscovered, amount=100, **beside), event(RefundSucceeded, **beside)
         )
         refused = command(RecordRefundFailed, refund_id=FOUND_ID, processor_refund_id="re_3")
-        given(*CAPTURED).when(found, refused).then_nothing()
+        given(*CAPTURED).when(found, refused).then(
+            event(RefundDiscovered, amount=100, **beside), event(RefundFailed, **beside)
+        )
 
     def test_more_than_is_left_is_refused(self) -> None:
-        given(*ASKED).when(command(RecordDiscoveredRefund, amount=601)).then_raises(AmountMismatch, match="601")
+        given(*ASKED).when(command(RecordDiscoveredRefund, amount=1001)).then_raises(AmountMismatch, match="1001")
         given(*ASKED).when(command(RecordDiscoveredRefund, amount=0)).then_raises(AmountMismatch)
+
+    def test_more_than_others_leave_must_wait_until_we_know_of_their_failure(self) -> None:
+        found = command(RecordDiscoveredRefund, amount=601)
+        given(*ASKED).when(found).then_raises(InvalidStatus, match="601")
+        given(*ASKED).when(command(RecordRefundFailed), found).then_state(lambda state: state.refunded == 601)
 
     def test_a_failed_one_of_more_than_is_left_says_nothing(self) -> None:
         given(*ASKED).when(command(RecordDiscoveredRefund, amount=601, status="failed")).then_nothing()

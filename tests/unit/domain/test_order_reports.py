@@ -104,7 +104,21 @@ class TestTheCourseOfAPayment:
 class TestLateResults:
     def test_a_late_success_after_a_failure_is_accepted(self) -> None:
         given(*FAILED).when(command(RecordCaptured)).then(event(PaymentCaptured)).then_state(Captured)
-        given(*FAILED).when(command(RecordAuthorized)).then(event(PaymentAuthorized)).then_state(Authorized)
+
+    def test_a_late_authorization_after_a_failure_is_taken_at_once_where_nobody_is_to_ask_for_it(self) -> None:
+        taken = event(CaptureRequested, amount=1000, workflow_id=f"capture-{ORDER_ID}")
+        given(*FAILED).when(command(RecordAuthorized)).then(event(PaymentAuthorized), taken).then_state(Authorized)
+
+    def test_a_late_authorization_while_another_attempt_is_under_way_is_taken_at_once_too(self) -> None:
+        taken = event(CaptureRequested, amount=1000, workflow_id=f"capture-{ORDER_ID}")
+        given(*SECOND).when(command(RecordAuthorized, attempt=1)).then(
+            event(PaymentAuthorized, attempt=1), taken
+        ).then_state(lambda state: state.attempt.number == 1 and state.capture.amount == AMOUNT)
+        given(*SECOND).when(command(RecordAuthorized, attempt=2)).then(event(PaymentAuthorized, attempt=2))
+
+    def test_a_late_authorization_of_a_manual_order_waits_for_its_capture(self) -> None:
+        history = (*MANUAL, event(PaymentStarted), event(PaymentFailed))
+        given(*history).when(command(RecordAuthorized)).then(event(PaymentAuthorized)).then_state(Authorized)
 
     def test_a_late_success_after_a_cancellation_is_accepted(self) -> None:
         history = (*REQUIRES_ACTION, event(OrderCancelled))

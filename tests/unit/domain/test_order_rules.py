@@ -142,7 +142,10 @@ class TestPay:
 class TestChooseProcessor:
     @staticmethod
     def options(**priorities: int) -> tuple[ProcessorOption, ...]:
-        return tuple(ProcessorOption(name, enabled=True, priority=priority) for name, priority in priorities.items())
+        return tuple(
+            ProcessorOption(name, enabled=True, priority=priority, test_mode=True)
+            for name, priority in priorities.items()
+        )
 
     @pytest.mark.parametrize(
         ("currency", "options", "chosen"),
@@ -168,13 +171,26 @@ class TestChooseProcessor:
 
     @pytest.mark.parametrize("named", ["razorpay", "paypal"])
     def test_a_named_processor_must_be_configured_and_enabled(self, named: str) -> None:
-        options = (*self.options(stripe=1), ProcessorOption("razorpay", enabled=False, priority=1))
+        options = (*self.options(stripe=1), ProcessorOption("razorpay", enabled=False, priority=1, test_mode=True))
         asked = command(StartPayment, options=options, processor=named)
         given(*PENDING).when(asked).then_raises(InvalidProcessor, match=named, param="processor")
 
     def test_none_enabled_is_no_processor(self) -> None:
-        options = (ProcessorOption("stripe", enabled=False, priority=1),)
+        options = (ProcessorOption("stripe", enabled=False, priority=1, test_mode=True),)
         given(*PENDING).when(command(StartPayment, options=options)).then_raises(NoProcessor)
+
+    @pytest.mark.parametrize("test_mode", (True, False))
+    def test_an_order_is_paid_by_a_configuration_of_its_own_mode_only(self, test_mode: bool) -> None:
+        order = event(OrderCreated, test_mode=test_mode)
+        other = ProcessorOption("stripe", enabled=True, priority=1, test_mode=not test_mode)
+        own = ProcessorOption("razorpay", enabled=True, priority=9, test_mode=test_mode)
+        given(order).when(command(StartPayment, options=(other,))).then_raises(NoProcessor, match="mode")
+        given(order).when(command(StartPayment, options=(other,), processor="stripe")).then_raises(
+            InvalidProcessor, match="mode", param="processor"
+        )
+        given(order).when(command(StartPayment, options=(other, own))).then(
+            event(PaymentStarted, processor="razorpay", payment_method_token=None)
+        )
 
     def test_the_status_is_judged_before_the_processor(self) -> None:
         given(*CAPTURED).when(command(StartPayment, options=())).then_raises(InvalidStatus)
@@ -275,7 +291,7 @@ class TestRefund:
     def test_nothing_left_is_refused(self) -> None:
         history = (*CAPTURED, event(RefundRequested), event(RefundSucceeded))
         asked = command(RefundPayment, refund_id=UUID(int=9))
-        given(*history).when(asked).then_raises(RefundExceedsCaptured, match="captured amount, 0")
+        given(*history).when(asked).then_raises(RefundExceedsCaptured, match="Nothing is left to refund")
 
     @pytest.mark.parametrize("amount", [0, -1, AMOUNT_MAX + 1])
     def test_refund_of_no_possible_amount_is_refused(self, amount: int) -> None:

@@ -93,3 +93,38 @@ def test_the_reason_never_repeats_the_text() -> None:
         with pytest.raises(InvalidJson) as refusal:
             parse(text)
         assert "canary" not in refusal.value.message
+
+
+CARD = "4242 4242 4242 4242"
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    (
+        ({"description": f"card {CARD}."}, "description"),
+        ({"metadata": {"deep": [{}, {"x": CARD}]}}, "metadata.deep.1.x"),
+        ({"metadata": {"a b\r\n": CARD}}, "metadata.a?b??"),
+        ({"metadata": {"x" * 60: CARD}}, f"metadata.{'x' * 37}..."),
+        ({"metadata": {CARD: 1}}, "metadata"),
+        ({"metadata": {CARD: {"x": CARD}}}, "metadata"),
+        ({CARD: 1}, None),
+        ([CARD], "0"),
+        (CARD, None),
+    ),
+)
+def test_a_card_numbers_place_is_told_and_the_number_is_not(value: Any, place: str | None) -> None:
+    with pytest.raises(RawCardRejected) as raised:
+        parse(orjson.dumps(value))
+    told = raised.value
+    assert told.param == place
+    assert told.message.startswith(f"{place or 'The body'} holds a raw card number; ")
+    assert "4242" not in f"{told.message}{told.param}{told.details}"
+
+
+def test_a_card_number_deep_inside_has_a_place_of_bounded_length() -> None:
+    value: Any = CARD
+    for _ in range(30):
+        value = {"n" * 40: value}
+    with pytest.raises(RawCardRejected) as raised:
+        parse(orjson.dumps(value))
+    assert len(raised.value.message) < 200

@@ -16,6 +16,9 @@ async def handler(_request: Request, _services: Services) -> Reply:
     return Reply(200)
 
 
+PUBLIC = ("/health", "/metrics", "/openapi.json", "/docs", "/api/auth/", "/checkout/", "/webhooks/")
+
+
 def route(method: str, path: str) -> Route:
     return Route(method, path, handler, "public")
 
@@ -81,7 +84,9 @@ def test_the_table_of_the_service() -> None:
         assert each.method in {"GET", "POST", "PUT", "PATCH", "DELETE"}
         expected = "api_key" if each.path.startswith("/v1/") else "user"
         if each.access == "public":
-            assert each.path.startswith(("/health", "/api/auth/"))
+            assert each.path.startswith(
+                ("/health", "/metrics", "/api/auth/", "/checkout/", "/webhooks/", "/openapi.json", "/docs")
+            )
         else:
             assert each.access == expected
         assert (each.scope is not None) == (each.access == "api_key")

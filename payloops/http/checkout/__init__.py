@@ -1,0 +1,1 @@
+"""The hosted checkout: the pages on which a merchant's customer pays."""

@@ -1,0 +1,1 @@
+"""Events that processors send: taken in here, processed by the relay."""

@@ -1,0 +1,38 @@
+"""An inbox for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from payloops.db import Database
+from payloops.sandbox.app import Sandbox, build_sandbox
+from payloops.values import SystemClock
+from tests.databases import TestDatabase
+from tests.inbox.world import Inbox, open_inbox
+from tests.integration.http.world import Merchant
+from tests.replay import assert_replay_equals_tables
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Simulators of both processors, forgotten afterwards."""
+    running = build_sandbox(None, SystemClock(), settle_delay_s=0.2, hold_s=20)
+    await running.start("127.0.0.1", 0, 0)
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def inbox(test_database: TestDatabase, database: Database, sandbox: Sandbox) -> AsyncIterator[Inbox]:
+    """An API; after the test, the log folded again must say what the tables say."""
+    async with open_inbox(test_database, sandbox) as opened:
+        yield opened
+    await assert_replay_equals_tables(database)
+
+
+@pytest.fixture
+async def merchant(inbox: Inbox) -> Merchant:
+    """A merchant with both processors and their webhook secrets."""
+    return await inbox.merchant("stripe", "razorpay")
