@@ -1,8 +1,8 @@
 """One line a request while there are few; under load only the failed and the slow ones, and a count of the rest.
 
 A line costs as much as a tenth of a request. So at most LINES_PER_S are written in a second, failed and slow requests
-before all others; what went unwritten is counted in one line a second. A line holds method, route, status and duration:
-never a query, a body or a header.
+before all others; what went unwritten is counted in one line a second. A line holds method, route, status, duration
+and the code of the error, if it was one: never a query, a body or a header.
 """
 
 from __future__ import annotations
@@ -61,4 +61,6 @@ class AccessLog:
         route = NO_ROUTE if request.route is None else request.route.path
         duration_ms = round(duration_s * 1000, 1)
         fields = {"method": request.method, "route": route, "status": status, "durationMs": duration_ms}
+        if request.error_code:
+            fields["errorCode"] = request.error_code
         _log.info("%s %s %d", request.method, route, status, extra=fields)

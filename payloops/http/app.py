@@ -147,6 +147,7 @@ class App:
 
     def _error(self, error: PayloopsError, request: Request) -> Reply:
         challenge = "" if request.route is None else _CHALLENGES[request.route.access]
+        request.error_code = error.code
         return Reply(status_of(error), error_body(error, request.correlation_id), error_headers(error, challenge))
 
 

@@ -36,11 +36,16 @@ def idempotency_key(request: Request, body: Mapping[str, Any], *, flight_s: int 
 
 
 def expected_version(headers: CIMultiDictProxy[str]) -> int | None:
-    """The version that If-Match names, of an order or of a profile; None when it names none or any (``*``)."""
-    tag = headers.get("If-Match")
-    if tag is None or tag.strip() == "*":
+    """The version that If-Match names, of an order or of a profile; None when it names none or any (``*``).
+
+    A list, in one line or in several (RFC 9110, 5.3), names no version: a write is conditional on one.
+    """
+    if "If-Match" not in headers:
         return None
-    match = _ENTITY_TAG.fullmatch(tag.strip())
+    tag = ",".join(headers.getall("If-Match")).strip()
+    if tag == "*":
+        return None
+    match = _ENTITY_TAG.fullmatch(tag)
     return NO_VERSION if match is None else int(match[1])
 
 

@@ -23,6 +23,7 @@ class Request:
     __slots__ = (
         "body",
         "correlation_id",
+        "error_code",
         "headers",
         "ignored",
         "method",
@@ -49,6 +50,8 @@ class Request:
         self.route: Route | None = None
         self.principal: Caller | None = None
         self.correlation_id = ""
+        self.error_code = ""
+        """Of the error that it was answered with."""
         self.ignored: tuple[str, ...] = ()
         """Fields of the body and parameters that the call does not know."""
         self.proven = False

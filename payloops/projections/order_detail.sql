@@ -40,7 +40,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT * FROM (SELECT * FROM webhook_deliveries WHERE order_id = o.id OFFSET 0) w
         WHERE w.merchant_id = %(merchant)s
-        ORDER BY w.created_at DESC, w.id DESC LIMIT %(deliveries)s
+        ORDER BY w.created_at DESC, w.sequence DESC, w.id DESC LIMIT %(deliveries)s
     ) l
 ) d
 WHERE o.merchant_id = %(merchant)s;

@@ -62,9 +62,9 @@ class Timelines:
         attempts = await fetch(self._database, _SQL["attempts"], told) if deliveries else []
         cause_of = {row[1]: row[-1] for row in deliveries}
         entries = [
-            *map(_inbound, inbound),
+            *map(_inbound, reversed(inbound)),
             *_in_order(_event(self._read(order_id, row)) for row in events),
-            *map(_delivery, deliveries),
+            *map(_delivery, reversed(deliveries)),
             *(_attempt(row, cause_of.get(row[1])) for row in reversed(attempts)),
         ]
         # A stable sort: of one moment, a cause stands before its effect.

@@ -27,7 +27,7 @@ SELECT d.created_at, d.id, d.endpoint_id, d.url, d.event_type, d.sequence, d.sta
 FROM (
     SELECT * FROM webhook_deliveries w
     WHERE w.order_id = %(order)s AND w.merchant_id = %(merchant)s
-    ORDER BY w.created_at DESC, w.id DESC LIMIT %(limit)s
+    ORDER BY w.created_at DESC, w.sequence DESC, w.id DESC LIMIT %(limit)s
 ) d
 LEFT JOIN public_events p ON p.id = d.event_id;
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -40,6 +41,20 @@ class TestLists:
         assert set(page["data"][0]) == FIELDS
         assert (await sender.page(merchant, "page=9"))["pagination"]["total"] == 5
         assert (await sender.page(merchant, "page=9"))["data"] == []
+
+    async def test_those_of_one_moment_are_in_an_orders_own_sequence(
+        self, api: Api, sender: Sender, endpoint: Endpoint, merchant: Merchant
+    ) -> None:
+        """Their ids are no order of theirs: twelve of them stand in sequence by chance once in 479 million times."""
+        order = await api.new_order(merchant)
+        order_id, at = UUID(order["id"]), sender.api.services.clock.now()
+        for sequence in range(1, 13):
+            await sender.scheduled(endpoint, order_id=order_id, created_at=at, sequence=sequence)
+        detail = (await api.call("GET", f"/api/orders/{order_id}", token=merchant.token)).must(200)
+        story = (await api.call("GET", f"/api/orders/{order_id}/timeline", token=merchant.token)).must(200)
+        told = [entry["data"] for entry in story if entry["kind"] == "delivery"]
+        assert [one["sequence"] for one in told] == list(range(1, 13))
+        assert [one["id"] for one in detail["deliveries"]] == [one["id"] for one in reversed(told)]
 
     async def test_a_delivery_shows_how_it_stands(self, sender: Sender, endpoint: Endpoint, merchant: Merchant) -> None:
         order_id = new_id()

@@ -44,7 +44,12 @@ class Sender:
         return Endpoint(UUID(made["id"]), merchant)
 
     async def scheduled(
-        self, endpoint: Endpoint, *, order_id: UUID | None = None, created_at: datetime | None = None
+        self,
+        endpoint: Endpoint,
+        *,
+        order_id: UUID | None = None,
+        created_at: datetime | None = None,
+        sequence: int = 1,
     ) -> UUID:
         event_id = new_id()
         made = delivery_id(event_id, endpoint.id)
@@ -58,7 +63,7 @@ class Sender:
             order_id=order_id or new_id(),
             event_id=event_id,
             event_type="payment.captured",
-            sequence=1,
+            sequence=sequence,
             workflow_id=delivery_workflow_id(made),
         )
         await self.told(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -9,6 +10,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from payloops.http.access_log import LINES_PER_S, SLOW_S, URGENT_LINES_PER_S, AccessLog
 from payloops.http.message import Request
+from payloops.telemetry.logs import JsonFormatter
 
 NAME = "payloops.http.access"
 
@@ -25,6 +27,17 @@ def test_each_of_a_few_has_a_line(caplog: pytest.LogCaptureFixture) -> None:
     assert line.getMessage() == "GET (no route) 201"
     assert (line.__dict__["status"], line.__dict__["durationMs"]) == (201, 100.0)
     assert "secret" not in caplog.text
+
+
+def test_the_line_of_a_refusal_has_its_code(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, NAME)
+    refused, answered = request(100.0), request(100.0)
+    refused.error_code = "insufficient_scope"
+    log = AccessLog()
+    log.note(refused, 403, 100.0)
+    log.note(answered, 200, 100.0)
+    assert [record.__dict__.get("errorCode") for record in caplog.records] == ["insufficient_scope", None]
+    assert json.loads(JsonFormatter("api").format(caplog.records[0]))["errorCode"] == "insufficient_scope"
 
 
 def test_the_rest_of_many_is_counted(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from payloops.http.headers import expected_version, preferred_wait
+from payloops.http.headers import NO_VERSION, expected_version, preferred_wait
 
 
 def headers(*lines: tuple[str, str]) -> CIMultiDictProxy[str]:
@@ -56,3 +56,8 @@ def test_preferences(prefer: tuple[str, ...], wait_s: float, applied: bytes) -> 
 def test_if_match(tag: str, version: int | None) -> None:
     assert expected_version(headers(("If-Match", tag))) == version
     assert expected_version(headers()) is None
+
+
+def test_two_lines_of_if_match_are_a_list_and_name_no_version() -> None:
+    assert expected_version(headers(("If-Match", '"3"'), ("If-Match", '"3"'))) == NO_VERSION
+    assert expected_version(headers(("If-Match", "*"), ("If-Match", '"3"'))) == NO_VERSION
