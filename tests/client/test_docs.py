@@ -21,7 +21,7 @@ from tests.integration.http.world import PASSWORD
 
 PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 def expected(block: str) -> list[str]:

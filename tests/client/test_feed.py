@@ -131,7 +131,7 @@ async def test_the_real_feed_over_broken_connections(both: Both, shop: Shop) -> 
             taking = asyncio.create_task(both.take(events, 2))
             between.cut()
             orders += [await cancelled(), await cancelled()]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 came = [first, *await taking]
         assert [event.order_id for event in came] == orders
         paged = await both.items(dashboard.events.list(limit=1))

@@ -22,7 +22,7 @@ from typing import Any
 from aiohttp import web
 from standardwebhooks import Webhook
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 CLOCKS_APART_S = 60
 DRIP_PAUSE_S = 0.05
 BODY_MEMBERS = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import ssl
-import time
 from pathlib import Path
 
 import pytest
@@ -112,14 +112,12 @@ def test_the_contracts_bounds() -> None:
     assert (TIMEOUT_S, REPLY_BYTES_MAX) == (15.0, 16 * 1024)
 
 
-@pytest.mark.parametrize("manner", (r.black_hole, r.drip_head(), r.slow(3)), ids=("black hole", "drip", "slow"))
+@pytest.mark.parametrize("manner", (r.black_hole, r.drip_head(), r.slow(60)), ids=("black hole", "drip", "slow"))
 async def test_everything_together_is_bounded(receiver: Receiver, manner: r.Manner) -> None:
     receiver.behave("hook", manner)
-    started_s = time.monotonic()
-    async with sending(timeout_s=0.5) as send:
+    async with asyncio.timeout(30), sending(timeout_s=0.5) as send:
         answer = await send(receiver.at())
     assert (answer.status_code, answer.error) == (None, "no answer within 0.5 s")
-    assert time.monotonic() - started_s < 1.5
 
 
 @pytest.mark.parametrize(("status", "success"), ((200, True), (500, False)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -220,19 +221,19 @@ async def test_a_name_without_an_address() -> None:
 
 async def test_lookups_that_hang_hold_up_nobody_else(receiver: Receiver) -> None:
     """More of them than any thread pool of a loop has."""
+    answered = threading.Event()
 
     def hanging(host: str) -> Sequence[str]:
         if host.startswith("dead"):
-            time.sleep(1.5)
+            answered.wait(30)
         return ["127.0.0.1"]
 
-    async with sending(timeout_s=0.4, lookup=hanging) as send:
+    async with sending(timeout_s=2.0, lookup=hanging) as send:
         dead = [asyncio.create_task(send(f"http://dead{n}.example:{receiver.port}/dead")) for n in range(40)]
         await asyncio.sleep(0.05)
-        started_s = time.monotonic()
         assert (await send(f"http://alive.example:{receiver.port}/hook")).success
-        assert time.monotonic() - started_s < 0.4
-        assert {answer.error for answer in await asyncio.gather(*dead)} == {"no answer within 0.4 s"}
+        assert {answer.error for answer in await asyncio.gather(*dead)} == {"no answer within 2 s"}
+        answered.set()
 
 
 async def test_who_asks_for_the_same_name_shares_a_lookup() -> None:

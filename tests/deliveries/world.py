@@ -38,7 +38,7 @@ from payloops.workflows_bridge.relay import Relay, RelayOptions
 from tests.clock import CLOCK
 from tests.workflows.world import RING
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 NOWHERE = "http://127.0.0.1:9"
 """No processor is asked for anything here."""
 

@@ -44,7 +44,7 @@ from tests.ports import held_ports
 
 SECRET = "whsec_of_the_tests_1"
 RAZORPAY_SECRET = "a webhook secret"
-WAIT_S = 30.0
+WAIT_S = 60.0
 IMPATIENT = Patience(first_s=0.05, most_s=0.2, total_s=1.0)
 UNASKING = replace(CONTRACT_SCHEDULE, action_asks_s=(600,))
 """While the customer is waited for, the engine asks nothing by itself: what moves an order was told by an event."""

@@ -20,7 +20,7 @@ from payloops import embedded_postgres
 from payloops.db import Connection, Database, answer_within, is_connection_failure, is_unavailable
 from tests.parts import open_directory
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 async def scalar(connection: Connection, query: str) -> Any:

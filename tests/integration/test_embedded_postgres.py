@@ -147,7 +147,7 @@ def test_the_server_ends_with_its_killed_owner_and_can_be_started_again(data_dir
         pid = int(owner.stdout.readline())
         server_process = psutil.Process(pid)
         owner.kill()
-    assert psutil.wait_procs([server_process], timeout=20)[0] == [server_process]
+    assert psutil.wait_procs([server_process], timeout=60)[0] == [server_process]
     with started(data_dir) as server:
         assert value(server.app_dsn, "SELECT 1") == "1"
 

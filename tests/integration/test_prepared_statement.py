@@ -29,7 +29,7 @@ from payloops.db import (
 from tests.databases import TestDatabase, TestServer
 
 TEXT_OID, TEXTS, BYTEAS, UUIDS, INTEGER = 25, 1009, 1001, 2951, 23
-ANSWER_S = 20.0
+ANSWER_S = 60.0
 ECHO = "SELECT n, repeat('x', n), NULL::text, n % 2 = 0 FROM unnest($1::integer[]) n"
 INTEGERS = 1007
 

@@ -15,7 +15,7 @@ import pytest
 
 from payloops.cli.supervisor import DEATHS_MAX, Child, PartFailed, RestartPolicy, Stage, supervise
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 # Writes "name pid" when it runs, and its name again when it is asked to stop.
 GOOD = """

@@ -24,8 +24,8 @@ from tests.ports import HeldPorts, held_ports
 pytestmark = pytest.mark.slow
 
 START_S = 60
-BACK_S = 30
-STOP_S = 10
+BACK_S = 60
+STOP_S = 45
 
 
 class Up:

@@ -63,7 +63,7 @@ async def test_refunds_that_the_bank_decides_later(stripe_account: Account, toke
     request = payment_request(payment_method_token=token)
     ref = ref_of(request, await stripe_account.processor.create_payment(request))
     await stripe_account.processor.create_refund(refund_id=new_id(), ref=ref, amount=100, reason=None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             listing = await stripe_account.processor.list_refunds(ref)
             assert isinstance(listing, RefundList)

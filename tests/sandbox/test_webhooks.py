@@ -156,7 +156,7 @@ async def test_an_endpoint_that_is_down_gets_its_events_later(session: aiohttp.C
     runner = aiohttp.web.AppRunner(app, access_log=None)
     await runner.setup()
     await aiohttp.web.TCPSite(runner, "127.0.0.1", int(url.split(":")[2].split("/")[0])).start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert Counter([await got.get() for _ in range(3)]) == Counter(IN_ORDER)
     await sandbox.stop()
     await runner.cleanup()
@@ -188,14 +188,14 @@ async def test_dropped_events_never_arrive(world: World) -> None:
 
 
 async def test_delayed_events_arrive_late(world: World) -> None:
-    await world.listen(delayMs=80)
+    await world.listen(delayMs=1500)
     loop = asyncio.get_running_loop()
     start_s = loop.time()
     await pay(world)
     pending = await world.stripe().v1.events.list_async({"limit": 1})
     assert pending.data[0].pending_webhooks == 1
     await world.receiver.take(3)
-    assert loop.time() - start_s >= 0.08
+    assert loop.time() - start_s >= 1.5
 
 
 async def test_a_stuck_endpoint_does_not_hold_up_the_others(world: World) -> None:

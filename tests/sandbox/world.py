@@ -16,7 +16,7 @@ from aiohttp import web
 from payloops.sandbox.app import Sandbox
 
 _numbers = itertools.count(1)
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 def new_key(prefix: str = "sk_test") -> str:

@@ -23,7 +23,7 @@ PYTHON: Final = HERE / "external_python" / "worker.py"
 NODE_MIN: Final = 20
 INSTALL_WITHIN_S: Final = 300.0
 BUILD_WITHIN_S: Final = 120.0
-STOP_WITHIN_S: Final = 10.0
+STOP_WITHIN_S: Final = 45.0
 PACKAGE_FILES: Final = ("package.json", "package-lock.json", ".npmrc")
 
 

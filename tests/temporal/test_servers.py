@@ -91,7 +91,7 @@ def test_it_ends_with_its_killed_owner_and_a_leftover_is_replaced(
             server = psutil.Process(int(owner.stdout.readline()))
             owner.kill()
         if mode == "guarded":
-            assert psutil.wait_procs([server], timeout=20)[0] == [server]
+            assert psutil.wait_procs([server], timeout=60)[0] == [server]
         else:
             assert server.is_running()
             with servers.dev_server(directory) as replaced:

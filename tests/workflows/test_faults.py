@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from payloops.events.order_state import Authorized, Cancelled, Captured, Existing, Failed, Processing, status
-from tests.workflows.world import AMOUNT, FAST, World, configure
+from tests.workflows.world import AMOUNT, FAST, World, configure, eventually
 
 LOST = ("timeout_before", "timeout_after", "reset_before", "reset_after", "http_500")
 SLOW_TO_ASK = replace(FAST, doubt_asks_s=(1.0, 1.0, 1.0, 1.0))
@@ -89,11 +89,15 @@ async def test_a_processor_that_is_not_there_leaves_a_doubt_not_a_failure(world:
 async def test_a_replaced_account_is_not_charged_again(world: World) -> None:
     """Of a payment that may have been made in the old account, the new one can't know."""
     await world.fault("payment.create", "timeout_after")
-    async with world.relaying():
+    async with world.relaying(replace(FAST, doubt_asks_s=(2.0, 0.2, 0.5, 1.0))):
         order_id = await world.paid("pm_card_visa")
         await world.until(order_id, lambda s: isinstance(s, Processing) and s.outcome_unknown)
         await configure(world, "stripe", {"secretKey": f"{world.stripe}other"})
-        await world.rows("SELECT pg_sleep(0.8)")
+
+        async def asked_in_vain() -> bool:
+            return bool((await world.ledger(f"{world.stripe}other"))["calls"].get("payment.get", 0) >= 2)
+
+        await eventually(asked_in_vain, "the new account was asked twice")
         assert status(await world.state(order_id)) == "processing"
         await configure(world, "stripe", {"secretKey": world.stripe})
         await world.reach(order_id, "captured")

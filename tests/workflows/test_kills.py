@@ -44,7 +44,7 @@ async def relay_process(world: World, dsn: str, *, lease_s: float = 1.0) -> Asyn
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert process.stdout is not None
-    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"relaying\n"
+    assert await asyncio.wait_for(process.stdout.readline(), 60) == b"relaying\n"
     try:
         yield process
     finally:

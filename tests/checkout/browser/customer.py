@@ -17,7 +17,7 @@ from tests.checkout.world import Shop
 SHOP = re.compile(r"https://shop\.example/.*")
 THANKS = re.compile(r"https://shop\.example/thanks.*")
 CART = re.compile(r"https://shop\.example/cart.*")
-WAIT_MS = 30_000
+WAIT_MS = 60_000
 expect.set_options(timeout=WAIT_MS)
 SLOW_S = 10.0
 """How long a slow charge takes: longer than PAY_WAIT_S and the loading of a page together."""

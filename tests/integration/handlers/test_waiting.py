@@ -69,7 +69,7 @@ async def test_when_the_time_is_over_the_state_is_told_as_it_is(here: Process, s
     began_s = time.monotonic()
     state = await here.handler.wait_for(ORDER, order_id, is_processing, timeout_s=0.2)
     assert isinstance(state, Pending)
-    assert 0.2 <= time.monotonic() - began_s < 3.0
+    assert 0.2 <= time.monotonic() - began_s < 20.0
 
 
 async def test_a_wake_up_that_was_missed_costs_the_time_but_not_the_truth(
@@ -103,7 +103,7 @@ async def test_a_change_between_a_look_and_the_wait_is_not_missed(
         return state
 
     monkeypatch.setattr(there.handler, "load", load_and_lose_a_moment)
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(30.0):
         assert is_processing(await there.handler.wait_for(ORDER, order_id, is_processing, timeout_s=60.0))
 
 

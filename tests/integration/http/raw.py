@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)

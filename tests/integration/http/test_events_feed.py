@@ -17,7 +17,7 @@ from tests.databases import TestDatabase
 from tests.integration.http.world import Api, Merchant, open_api
 
 EVENTS = "/api/events"
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 async def page(api: Api, merchant: Merchant, query: str = "") -> Any:

@@ -12,7 +12,7 @@ from payloops.values import new_id
 from tests.deliveries.receiver import receiving
 from tests.integration.http.world import Api, Merchant
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 async def timeline(api: Api, merchant: Merchant, order_id: str) -> Any:

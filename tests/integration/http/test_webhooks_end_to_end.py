@@ -17,7 +17,7 @@ from payloops.values import iso
 from tests.deliveries.receiver import Receiver, answer, check, held, receiving, slow
 from tests.integration.http.world import Api, Merchant
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @pytest.fixture

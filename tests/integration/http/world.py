@@ -161,7 +161,7 @@ class Api:
         """Wait until the order has that version."""
         orders = self.services.orders
         state = await self.services.handler.wait_for(
-            orders, UUID(order_id), lambda state: orders.version(state) >= version, timeout_s=20
+            orders, UUID(order_id), lambda state: orders.version(state) >= version, timeout_s=60
         )
         assert orders.version(state) >= version
 

@@ -109,7 +109,7 @@ async def left(database: Database) -> int:
     return int(row[0])
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, within_s: float = 60.0) -> None:
     """Wait until it holds; there is no event for it."""
     async with asyncio.timeout(within_s):
         while True:

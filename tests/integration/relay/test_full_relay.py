@@ -14,7 +14,7 @@ from tests.integration.relay.engine import NotingEngine, start_row, until, write
 from tests.integration.relay.test_relay import UNHURRIED, relaying
 
 SLOTS = 4
-YOUNG_S = 5.0
+YOUNG_S = 40.0
 """How long its rows count as young: so long nobody else would run, if it waited for what is there already."""
 
 
@@ -26,7 +26,7 @@ async def test_a_full_relay_lets_what_it_has_in_hand_go_on(database: Database, m
         await release.wait()
 
     engine = NotingEngine(held)
-    options = relays.RelayOptions(concurrency=SLOTS, lease_s=20.0, poll_s=UNHURRIED.poll_s)
+    options = relays.RelayOptions(concurrency=SLOTS, lease_s=60.0, poll_s=UNHURRIED.poll_s)
     async with relaying(database, engine, options):
         await write(database, [start_row(f"{n}") for n in range(2 * SLOTS)])
         await until(lambda: len(engine.begun) == SLOTS)

@@ -57,7 +57,7 @@ async def test_a_commit_wakes_the_relay_without_a_poll(database: Database) -> No
         await write(database, [start_row("before the listener")], announce=False)
         for n in range(5):
             await write(database, [start_row(f"{n}")])
-            await until(lambda n=n: f"{n}" in engine.ended, within_s=5.0)  # type: ignore[misc]
+            await until(lambda n=n: f"{n}" in engine.ended)  # type: ignore[misc]
 
 
 async def test_a_poll_finds_what_was_not_announced(database: Database) -> None:
@@ -111,7 +111,7 @@ async def test_a_slow_lane_leaves_room_for_the_others(database: Database) -> Non
         await write(database, [start_row(f"dead{n}", lane="dead") for n in range(100)])
         await until(lambda: len(engine.begun) >= QUICK.lane_max)
         await write(database, [start_row(f"alive{n}", lane=f"alive{n % 3}") for n in range(40)])
-        await until(lambda: sum(name.startswith("alive") for name in engine.ended) == 40, within_s=3.0)
+        await until(lambda: sum(name.startswith("alive") for name in engine.ended) == 40)
         assert sum(name.startswith("dead") for name in engine.begun) <= 2 * QUICK.lane_max
         release.set()
         await until(drained(database))
@@ -129,7 +129,7 @@ async def test_what_is_slow_gives_its_slots_back(database: Database) -> None:
         await write(database, [start_row(f"slow{n}") for n in range(4)])
         await until(lambda: len(engine.begun) == 4)
         await write(database, [start_row("quick")])
-        await until(lambda: "quick" in engine.ended, within_s=3.0)
+        await until(lambda: "quick" in engine.ended)
         release.set()
         await until(drained(database))
 
@@ -258,7 +258,7 @@ async def test_a_closing_relay_gives_back_what_it_can_not_finish(database: Datab
     await relay.close(grace_s=0.05)
     other = NotingEngine()
     async with relaying(database, other, UNHURRIED):
-        await until(lambda: other.ended == ["stuck"], within_s=5.0)
+        await until(lambda: other.ended == ["stuck"])
     await until(drained(database))
 
 
@@ -279,11 +279,11 @@ async def test_a_closing_relay_finishes_what_is_nearly_done(database: Database) 
 async def test_a_long_effect_keeps_its_lease(database: Database) -> None:
     async def take_long(_name: str, work: Work) -> None:
         for _ in range(8):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
             work.require_lease()
 
     engine = NotingEngine(take_long)
-    options = replace(QUICK, lease_s=0.3)
+    options = replace(QUICK, lease_s=2.0)
     async with relaying(database, engine, options) as one, relaying(database, engine, options) as two:
         await write(database, [start_row("long")])
         await until(drained(database))
@@ -374,7 +374,7 @@ async def test_relays_survive_a_database_that_goes_away(
             admin.execute(kill, (test_database.name,))
             await asyncio.sleep(0.6)
             admin.execute(f'ALTER DATABASE "{test_database.name}" ALLOW_CONNECTIONS true')
-        await until(lambda: len(set(engine.ended)) == 200, within_s=20.0)
+        await until(lambda: len(set(engine.ended)) == 200)
 
         async def empty() -> bool:
             try:
@@ -382,7 +382,7 @@ async def test_relays_survive_a_database_that_goes_away(
             except psycopg.Error:
                 return False
 
-        await until(empty, within_s=20.0)
+        await until(empty)
 
 
 async def test_relays_survive_connections_that_go_silent(
@@ -402,8 +402,8 @@ async def test_relays_survive_connections_that_go_silent(
             await write(database, [start_row("after")])
             await until(lambda: relay.counters.pauses >= 1)
             proxy.silent = False
-            await until(lambda: "after" in engine.ended, within_s=20.0)
-            await until(drained(database), within_s=20.0)
+            await until(lambda: "after" in engine.ended)
+            await until(drained(database))
         await far.close()
 
 

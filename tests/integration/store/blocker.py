@@ -23,7 +23,7 @@ class Blocker:
 
     async def blocked(self) -> list[int]:
         """Backends that wait for this transaction, once there is one."""
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60.0):
             while True:
                 cursor = await self._connection.execute(
                     "SELECT DISTINCT pid FROM pg_locks"

@@ -160,7 +160,7 @@ async def tailing(dsn: str) -> AsyncIterator[Tail]:
         task = asyncio.ensure_future(tail.run())
         yield tail
         tail.stopping = True
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(60.0):
             await task
 
 
@@ -275,7 +275,7 @@ async def test_a_batch_that_is_rolled_back_leaves_its_positions_to_the_next(
 
 async def heard(listening: psycopg.AsyncConnection[Any], *, count: int) -> list[str]:
     """The next notices, and any that follow at once."""
-    payloads = [notice.payload async for notice in listening.notifies(timeout=5.0, stop_after=count)]
+    payloads = [notice.payload async for notice in listening.notifies(timeout=60.0, stop_after=count)]
     return payloads + [notice.payload async for notice in listening.notifies(timeout=0.1)]
 
 

@@ -145,7 +145,7 @@ async def test_closing_does_not_wait_for_ever(database_url: str, database: Datab
         await asyncio.sleep(0)
         began_s = time.monotonic()
         await store.close()
-        assert time.monotonic() - began_s < 2.0
+        assert time.monotonic() - began_s < 20.0
         kinds = [type(each.exception()) for each in waiting]
         assert kinds.count(OutcomeUnknown) >= 2  # what was in flight
         assert set(kinds) == {OutcomeUnknown, Unavailable}  # the rest was never sent
@@ -192,12 +192,12 @@ async def test_a_database_that_is_away_is_waited_for(far_store: EventStore, prox
 
 
 async def test_a_database_that_stays_away_is_unavailable_within_the_budget(proxy: Proxy, database: Database) -> None:
-    async with opened(proxy.dsn, limits=Limits(retry_for_s=0.5)) as store:
+    async with opened(proxy.dsn, limits=Limits(retry_for_s=2.0)) as store:
         proxy.refusing = True
         began_s = time.monotonic()
         waiting = [asyncio.ensure_future(store.append(append())) for _ in range(1000)]
         results = await asyncio.gather(*waiting, return_exceptions=True)
-        assert time.monotonic() - began_s < 3.0  # all batches together, not each in turn
+        assert time.monotonic() - began_s < 7.0  # all batches together, not each in turn
         assert {type(result) for result in results} == {Unavailable}
         proxy.refusing = False
         assert (await store.append(append())).outcome is Outcome.APPENDED
@@ -205,13 +205,13 @@ async def test_a_database_that_stays_away_is_unavailable_within_the_budget(proxy
 
 
 async def test_a_query_that_gets_no_answer_is_unavailable(proxy: Proxy) -> None:
-    async with opened(proxy.dsn, limits=Limits(answer_timeout_s=0.3)) as store:
+    async with opened(proxy.dsn, limits=Limits(answer_timeout_s=1.0)) as store:
         assert await store.load(new_id()) == []
         proxy.silent = True
         began_s = time.monotonic()
         with pytest.raises(Unavailable):
             await store.load(new_id())
-        assert time.monotonic() - began_s < 2.0
+        assert time.monotonic() - began_s < 20.0
         proxy.silent = False
         assert await store.load(new_id()) == []
 
@@ -234,7 +234,7 @@ async def test_a_full_disk_is_unavailable_and_passes_by_itself(
         *(store.append(append(idempotency=key_row())) for _ in range(50)), return_exceptions=True
     )
     assert {type(result) for result in results} == {Unavailable}  # known: nothing was done
-    assert time.monotonic() - began_s < 2.0
+    assert time.monotonic() - began_s < 20.0
     assert await query(database, "SELECT count(*) FROM idempotency_keys") == [(0,)]
     full_disk.execute("DELETE FROM disk")
     assert (await store.append(append())).position == 2

@@ -30,7 +30,7 @@ async def caught_up(store: EventStore) -> None:
     await woken(store, new_id())
 
 
-async def woken(store: EventStore, stream: UUID, *, within_s: float = 10.0) -> None:
+async def woken(store: EventStore, stream: UUID, *, within_s: float = 60.0) -> None:
     with store.watch.stream(stream) as grew:
         async with asyncio.timeout(within_s):
             await grew.wait()
@@ -40,7 +40,7 @@ async def is_woken_by(store: EventStore, stream: UUID, other: EventStore, *, ver
     """The store's waiter wakes when the other store appends to the stream."""
     with store.watch.stream(stream) as grew:
         await other.append(append(stream, version))
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60.0):
             await grew.wait()
 
 

@@ -88,8 +88,8 @@ async def serving_by(
         )
         task = asyncio.create_task(workers.run(stopping, ready=ready))
         try:
-            await asyncio.wait_for(ready.wait(), 10)
+            await asyncio.wait_for(ready.wait(), 60)
             yield
         finally:
             stopping.set()
-            await asyncio.wait_for(task, 20)
+            await asyncio.wait_for(task, 60)

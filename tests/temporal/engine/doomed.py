@@ -36,7 +36,7 @@ from tests.workflows.world import RING, process
 HEARTBEAT_S: Final = 2.0
 RULES: Final = CallRules(attempt_s=30, heartbeat_s=HEARTBEAT_S, first_pause_s=0.1, pause_max_s=1.0)
 STARTS_WITHIN_S: Final = 60.0
-DIES_WITHIN_S: Final = 30.0
+DIES_WITHIN_S: Final = 60.0
 When = Literal["before", "after"]
 
 

@@ -48,7 +48,7 @@ async def test_an_event_reaches_its_endpoint(
         [got] = await receiver.until(1)
         [state] = await world.all_ended(shop, 1)
         handle = temporal_client.get_workflow_handle(f"webhook-{state.facts.delivery_id}")
-        result = await asyncio.wait_for(handle.result(), 10)
+        result = await asyncio.wait_for(handle.result(), 60)
         history = (await handle.fetch_history()).to_json()
     document = check(got, endpoint.secret)
     assert (document["id"], document["orderId"]) == (str(event_id), str(order_id))
@@ -94,7 +94,7 @@ async def test_a_delivery_that_had_failed_is_sent_again_by_a_workflow_of_its_own
         await world.retry(shop, delivery)
         [got] = (await receiver.until(7))[6:]
         await world.until(delivery, lambda state: isinstance(state, Delivered))
-        again = await asyncio.wait_for(temporal_client.get_workflow_handle(f"webhook-{delivery}-2").result(), 10)
+        again = await asyncio.wait_for(temporal_client.get_workflow_handle(f"webhook-{delivery}-2").result(), 60)
     assert (again["success"], again["attempts"]) == (True, 7)
     assert got.body == receiver.received[0].body
 
@@ -110,7 +110,7 @@ async def test_workers_of_others_tell_merchants(
         running = await temporal_client.start_workflow(
             "Foreign", args=[name, told], id=f"foreign-{uuid4()}", task_queue=queue
         )
-        return await asyncio.wait_for(running.result(), 15)
+        return await asyncio.wait_for(running.result(), 60)
 
     async with serving(world, temporal_server), Worker(temporal_client, task_queue=queue, workflows=[Foreign]):
         merchant = {"merchantId": str(shop.id)}

@@ -122,7 +122,7 @@ async def test_a_long_call_beats_and_stops_beating_with_its_end() -> None:
         while len(beats) < 4:
             await asyncio.sleep(0.001)
 
-    await asyncio.wait_for(running.run(hosted(behave), {}, CAUSE), 5)
+    await asyncio.wait_for(running.run(hosted(behave), {}, CAUSE), 60)
     before = len(beats)
     await asyncio.sleep(0.1)
     assert len(beats) == before

@@ -49,7 +49,7 @@ async def serving(settings: Settings) -> AsyncIterator[None]:
     async with relay(settings), temporal_workers(settings) as workers:
         task = asyncio.create_task(workers.run(stopping, ready=ready))
         try:
-            await asyncio.wait_for(ready.wait(), 30)
+            await asyncio.wait_for(ready.wait(), 60)
             yield
         finally:
             stopping.set()
@@ -73,7 +73,7 @@ async def test_an_event_is_signalled_to_the_workflow_that_waits(inbox: Inbox, te
         merchant, order_id, payment_id, workflow = await asked_to_act(inbox, temporal_client)
         await inbox.control("POST", f"/payments/{payment_id}/authenticate", {"result": "succeed"})
         state = await inbox.reach(order_id, "captured")
-        result = await asyncio.wait_for(workflow.result(), 30)
+        result = await asyncio.wait_for(workflow.result(), 60)
     assert isinstance(state, Captured)
     # The event moved the order; the workflow, woken, found nothing left to do and says how the order is.
     assert (result["success"], result["status"]) == (False, "captured")

@@ -48,7 +48,7 @@ async def worker_process(temporal: TemporalWorld) -> AsyncIterator[asyncio.subpr
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"working\n"
+    assert await asyncio.wait_for(process.stdout.readline(), 60) == b"working\n"
     try:
         yield process
     finally:
@@ -73,7 +73,7 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_charge_has_charged_onc
             await process.wait()
         async with temporal.working(("stripe-payments",)):
             # The server notices by the heartbeats that do not come.
-            result = await asyncio.wait_for(temporal.payment(order_id).result(), 30)
+            result = await asyncio.wait_for(temporal.payment(order_id).result(), 60)
             await world.reach(order_id, "captured")
     assert result["success"]
     assert len(await world.agree(order_id)) == 1
@@ -94,7 +94,7 @@ async def test_a_worker_that_stops_breaks_off_a_long_call_which_is_made_again(te
 
             await eventually(asked, "the processor was asked")
             began_s = loop.time()
-        assert loop.time() - began_s < 5.0
+        assert loop.time() - began_s < 15.0
         async with temporal.working(("stripe-payments",)):
             await world.reach(order_id, "captured")
     assert len(await world.agree(order_id)) == 1

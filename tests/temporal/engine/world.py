@@ -96,7 +96,7 @@ class TemporalWorld:
                 yield
             finally:
                 stopping.set()
-                await asyncio.wait_for(task, 20)
+                await asyncio.wait_for(task, 60)
                 await accounts.close()
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ from tests.temporal.scenarios.story import Teller, side_by_side
 from tests.workflows.world import open_world
 
 AT_ONCE = 5
-WAIT_S = 40.0
+WAIT_S = 60.0
 """Many scenarios share two processors with each other and with other tests."""
 
 
