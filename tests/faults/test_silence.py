@@ -17,8 +17,8 @@ from payloops.projections.reading import fetch
 from tests.gauntlet.network import bad_network
 
 CONNECTIONS = 4
-ANSWER_TIMEOUT_S = 0.4
-NOTICED_WITHIN_S = 10.0
+ANSWER_TIMEOUT_S = 2.0
+NOTICED_WITHIN_S = 20.0
 
 
 def socket_dir(dsn: str) -> Path:

@@ -29,7 +29,7 @@ async def more_acknowledged(shop: Shop, count: int) -> None:
 
 
 async def until_order(
-    shop: Shop, order_id: str, holds: Callable[[dict[str, Any]], bool], *, within_s: float = 30.0
+    shop: Shop, order_id: str, holds: Callable[[dict[str, Any]], bool], *, within_s: float = 60.0
 ) -> dict[str, Any]:
     """Wait until the order is so; gives it. Raises AssertionError."""
     deadline_s = time.monotonic() + within_s

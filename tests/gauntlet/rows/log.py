@@ -25,7 +25,7 @@ WRITERS: Final = 6
 ROLLED_BACK_SHARE: Final = 0.35
 DELAY_MAX_S: Final = 0.01
 PER_ROUND: Final = 20
-READ_WITHIN_S: Final = 20.0
+READ_WITHIN_S: Final = 60.0
 PAGE: Final = "SELECT notification_id, originator_id FROM stored_events WHERE notification_id > %s ORDER BY 1 LIMIT 7"
 
 

@@ -11,7 +11,6 @@ from tests.gauntlet.shop import Shop, opened
 from tests.gauntlet.waiting import until_order
 
 LOST: Final = ("timeout_after", "reset_after", "timeout_before", "reset_before", "http_500")
-MAKES_IT_KNOWN_WITHIN_S: Final = 20.0
 
 
 async def c7(run: Run) -> None:

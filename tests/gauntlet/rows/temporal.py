@@ -31,7 +31,7 @@ AWAY_SMOKE_S: Final = 3.0
 BUYERS: Final = 4
 PAUSE_S: Final = (0.3, 1.2)
 """Between two orders of one buyer."""
-NOTICED_WITHIN_S: Final = 20.0
+NOTICED_WITHIN_S: Final = 60.0
 DRAINED_WITHIN_S: Final = 60.0
 WAYS: Final = ("killed", "stopped", "silent")
 """How it goes away: at once, in order, or by answering no more (SIGSTOP)."""
