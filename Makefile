@@ -23,8 +23,7 @@ up: base ## Run everything on this machine until Ctrl-C (ENGINE=temporal; PORT=4
 test: dev ## Run all tests with the coverage gate (T=tests/unit: some; COVERAGE_MIN=0: no gate)
 	@$(RUN) -m pytest -n auto --dist worksteal --cov --cov-report=term --cov-fail-under=$(COVERAGE_MIN) $(T)
 
-again: dev ## Run the tests that failed last, one by one, after a look at the coverage of that run
-	@$(RUN) -m coverage report --format=total --fail-under=$(COVERAGE_MIN)
+again: dev ## Run the tests that failed last, one by one
 	@$(RUN) -m pytest --no-cov --last-failed --last-failed-no-failures none $(T)
 
 check: dev ## Format, lint, types, layers, and drift of generated files
