@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 WORKERS = 2
 START_S = 60
-STOP_S = 45
+STOP_S = 10
 
 
 @asynccontextmanager

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.slow
 
 START_S = 60
 BACK_S = 60
-STOP_S = 45
+STOP_S = 10
+"""The wire contract's ("Command line")."""
 
 
 class Up:

@@ -31,7 +31,8 @@ AWAY_SMOKE_S: Final = 3.0
 BUYERS: Final = 4
 PAUSE_S: Final = (0.3, 1.2)
 """Between two orders of one buyer."""
-NOTICED_WITHIN_S: Final = 60.0
+NOTICED_WITHIN_S: Final = 20.0
+LISTED_WITHIN_S: Final = 60.0
 DRAINED_WITHIN_S: Final = 60.0
 WAYS: Final = ("killed", "stopped", "silent")
 """How it goes away: at once, in order, or by answering no more (SIGSTOP)."""
@@ -95,13 +96,12 @@ async def k5(run: Run) -> None:
 async def _away_once(run: Run, temporal: Away, shop: Shop, way: str) -> float:
     """One absence; answers how long after its return all that was accepted meanwhile was paid."""
     away_s = run.rng.uniform(*AWAY_S) if run.loud else AWAY_SMOKE_S
+    noticed_s = run.limit_s(NOTICED_WITHIN_S)
     began_s = time.monotonic()
     async with _buyers(shop, run.rng) as orders:
         await asyncio.to_thread(temporal.go, way)
         gone_at = len(orders)
-        await until_found(
-            lambda: _engine_is(shop, "degraded"), NOTICED_WITHIN_S, "readiness says that Temporal is away"
-        )
+        await until_found(lambda: _engine_is(shop, "degraded"), noticed_s, "readiness says that Temporal is away")
         left_s = max(0.0, away_s - (time.monotonic() - began_s))
         await asyncio.sleep(left_s)
         while len(orders) < gone_at + BUYERS:  # some at least, however slow this machine is
@@ -114,7 +114,7 @@ async def _away_once(run: Run, temporal: Away, shop: Shop, way: str) -> float:
         if paid["status"] != "captured":
             raise AssertionError(f"an order that was accepted while Temporal was away ended as {paid}")
     took_s = time.monotonic() - back_s
-    await until_found(lambda: _engine_is(shop, "ok"), NOTICED_WITHIN_S, "readiness says that Temporal is back")
+    await until_found(lambda: _engine_is(shop, "ok"), noticed_s, "readiness says that Temporal is back")
     return took_s
 
 
@@ -171,7 +171,7 @@ async def _each_started_once(temporal: Away, service: Service, shop: Shop) -> No
             runs[each.id] += 1
         return len(runs) >= len(paid)
 
-    await until_found(all_listed, NOTICED_WITHIN_S, f"{len(paid)} workflows are listed\n{service.relay.tail()}")
+    await until_found(all_listed, LISTED_WITHIN_S, f"{len(paid)} workflows are listed\n{service.relay.tail()}")
     if runs != Counter({f"payment-{order_id}": 1 for order_id in paid}):
         odd = {name: count for name, count in runs.items() if count != 1 or name.removeprefix("payment-") not in paid}
         raise AssertionError(f"workflows differ from what was accepted: {odd}")

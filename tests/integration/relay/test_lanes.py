@@ -55,9 +55,12 @@ async def test_a_long_backlog_is_gone_around(database: Database) -> None:
     rows, more = await table.claim_around(full, 16, lease_s=60)
     assert {row.key for row in rows} == {"w-b", "w"}
     assert not more
-    started_s = time.monotonic()
-    assert await table.claim_around(full, 16, lease_s=60) == ([], False)
-    assert time.monotonic() - started_s < 5.0
+    took_s = []
+    for _ in range(3):  # the machine may stand still for one of them
+        started_s = time.monotonic()
+        assert await table.claim_around(full, 16, lease_s=60) == ([], False)
+        took_s.append(time.monotonic() - started_s)
+    assert min(took_s) < 1.0
     # Of a merchant of whom one lane has enough, the others are taken as before, the first that is due first.
     lanes = tuple(f"deliver:a:{n}" for n in range(1, ENDPOINTS))
     rows, _ = await table.claim_around(FullLanes(lanes), 16, lease_s=60)

@@ -23,7 +23,7 @@ from tests.integration.relay.engine import NotingEngine, left, signal_row, start
 from tests.integration.store.proxy import proxied
 
 QUICK = RelayOptions(concurrency=16, lease_s=3.0, poll_s=0.1, failure_delay_min_s=0.01)
-UNHURRIED = replace(QUICK, poll_s=60.0)
+UNHURRIED = replace(QUICK, poll_s=600.0)
 """Nothing is found by polling."""
 
 
@@ -251,7 +251,7 @@ async def test_a_closing_relay_gives_back_what_it_can_not_finish(database: Datab
             await stuck.wait()
 
     engine = NotingEngine(hang)
-    relay = Relay(database, engine, untaken=engine.nobody, options=replace(UNHURRIED, lease_s=60.0))
+    relay = Relay(database, engine, untaken=engine.nobody, options=replace(UNHURRIED, lease_s=600.0))
     await relay.open()
     await write(database, [start_row("stuck"), start_row("quick")])
     await until(lambda: engine.ended == ["quick"] and relay.in_hand == 1)

@@ -137,7 +137,7 @@ async def test_closing_commits_what_is_queued_and_then_takes_no_more(
 
 
 async def test_closing_does_not_wait_for_ever(database_url: str, database: Database, blocker: Blocker) -> None:
-    async with opened(database_url, limits=Limits(close_for_s=0.3)) as store:
+    async with opened(database_url, limits=Limits(close_for_s=0.3, retry_for_s=60.0)) as store:
         await blocker.hold()
         waiting = [asyncio.ensure_future(store.append(append())) for _ in range(5)]
         await blocker.blocked()
@@ -211,7 +211,7 @@ async def test_a_query_that_gets_no_answer_is_unavailable(proxy: Proxy) -> None:
         began_s = time.monotonic()
         with pytest.raises(Unavailable):
             await store.load(new_id())
-        assert time.monotonic() - began_s < 20.0
+        assert time.monotonic() - began_s < 6.0
         proxy.silent = False
         assert await store.load(new_id()) == []
 
@@ -234,7 +234,7 @@ async def test_a_full_disk_is_unavailable_and_passes_by_itself(
         *(store.append(append(idempotency=key_row())) for _ in range(50)), return_exceptions=True
     )
     assert {type(result) for result in results} == {Unavailable}  # known: nothing was done
-    assert time.monotonic() - began_s < 20.0
+    assert time.monotonic() - began_s < 4.0
     assert await query(database, "SELECT count(*) FROM idempotency_keys") == [(0,)]
     full_disk.execute("DELETE FROM disk")
     assert (await store.append(append())).position == 2

@@ -94,7 +94,7 @@ async def test_a_worker_that_stops_breaks_off_a_long_call_which_is_made_again(te
 
             await eventually(asked, "the processor was asked")
             began_s = loop.time()
-        assert loop.time() - began_s < 15.0
+        assert loop.time() - began_s < 5.0
         async with temporal.working(("stripe-payments",)):
             await world.reach(order_id, "captured")
     assert len(await world.agree(order_id)) == 1
